@@ -1,0 +1,101 @@
+//! The Model Context Protocol without I/O: revisions as data, eras, sessions, metadata.
+//!
+//! Everything here is a pure function or a state machine: it takes messages (and the time, where it matters)
+//! and says what to do. It has no tasks, no clock, no sockets, and it starts nothing.
+//!
+//! # Where to begin
+//!
+//! - [`LaneEndpoint`] decides what a message from a client belongs to, in both eras, and answers the protocol's
+//!   own requests. [`Session`] is the legacy machine behind it, [`ModernRequest`] the metadata of a modern request.
+//! - [`Probe`] and [`Handshake`] are a client's opening moves.
+//! - [`Subscription`] is the server's side of `subscriptions/listen`.
+//! - [`encode`] writes outgoing messages; what a caller or a handler gave is spliced in byte for byte.
+//! - [`wire_reply`] is the one place that picks code, `data`, HTTP status and fate of the connection for a
+//!   [`Fault`].
+//! - [`Revision::rules`] says what holds in a revision: a row of [`RULES`], never a comparison of dates.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use towpath_jsonrpc::{EnvelopeLimits, Message, RawJson};
+//! use towpath_mcp::{Admit, Implementation, LaneEndpoint, ServerIdentity, SessionLimits};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let info = Implementation::new("example", "1.0.0").to_raw()?;
+//! let server = ServerIdentity::new(info, RawJson::parse(r#"{"tools":{}}"#)?);
+//! let mut endpoint = LaneEndpoint::new(Arc::new(server), SessionLimits::default());
+//!
+//! let request = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{
+//!     "io.modelcontextprotocol/protocolVersion":"2026-07-28",
+//!     "io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+//! let message = Message::parse(request.into(), &EnvelopeLimits::default())?;
+//! match endpoint.admit(&message) {
+//!     Admit::Modern(request) => assert_eq!(request.revision.as_str(), "2026-07-28"),
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it does not do
+//!
+//! It knows no tools, prompts or resources, and validates no schema: capabilities, arguments and results are
+//! [`RawJson`](towpath_jsonrpc::RawJson), and stay the bytes that they are. Ids and deadlines of requests in
+//! flight are `towpath-jsonrpc`'s.
+//!
+//! # Cancel safety
+//!
+//! Nothing here is async. A machine may be dropped at any point; it owns memory and nothing else.
+//!
+//! # Features
+//!
+//! None.
+
+#![forbid(unsafe_code)]
+
+mod admit;
+mod advertised;
+pub mod code;
+pub mod encode;
+mod endpoint;
+mod fault;
+mod filter;
+mod handshake;
+mod identity;
+mod implementation;
+mod level;
+mod limits;
+pub mod meta;
+pub mod method;
+mod probe;
+mod reply;
+mod request;
+mod revision;
+mod scan;
+mod session;
+mod subscription;
+#[cfg(test)]
+mod testing;
+mod token;
+mod trace;
+
+pub use admit::{Admit, Answer, Answered, Ignored};
+pub use encode::{CacheHint, CacheScope, EncodeError, RequestParams, ResultAdditions, WrittenParams};
+pub use endpoint::LaneEndpoint;
+pub use fault::{Blame, Fault, MAX_ECHO_BYTES, Rejection};
+pub use filter::{Acknowledged, Filter};
+pub use handshake::{
+    Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Negotiated, NoLegacyRevision,
+};
+pub use identity::ServerIdentity;
+pub use implementation::Implementation;
+pub use level::LogLevel;
+pub use limits::{SessionLimits, SubscriptionLimits};
+pub use probe::{Detected, Incompatible, LegacyReason, Preference, Probe, ProbeAction, ProbeTimeouts};
+pub use reply::{WireReply, wire_reply};
+pub use request::{ModernRequest, is_modern, trace_context};
+pub use revision::{Era, HttpBinding, RULES, Revision, Rules, UnknownRevision, negotiate};
+pub use session::{Session, SessionState};
+pub use subscription::{Change, Subscription};
+pub use token::ProgressToken;
+pub use trace::TraceContext;
