@@ -88,8 +88,8 @@ async fn the_same_seed_draws_the_same_delays() {
     assert_ne!(delays(3).await, delays(4).await);
 }
 
-#[tokio::test]
-async fn a_plan_names_its_seed() {
+#[test]
+fn a_plan_names_its_seed() {
     let plan = FaultPlan::new(4711).outbound(Faults::none().truncate(2));
     assert!(plan.to_string().contains("4711") && format!("{plan:?}").contains("4711"));
     assert_ne!(FaultPlan::unseeded().seed(), FaultPlan::unseeded().seed());

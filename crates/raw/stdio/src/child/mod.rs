@@ -1,0 +1,17 @@
+//! Child processes as lanes. One thread owns them all: it spawns, drains stderr, escalates and reaps.
+
+mod command;
+mod escalation;
+mod exit;
+mod group;
+mod lane;
+mod reaper;
+mod spawn;
+mod stderr;
+mod tree;
+
+pub use command::{ChildCommand, ChildTimeouts};
+pub use exit::{ChildExit, ChildStatus};
+pub use lane::{ChildHandle, ChildLane, ChildSink, ChildSource};
+pub use reaper::{LeftChild, wait_for_children};
+pub use spawn::SpawnError;

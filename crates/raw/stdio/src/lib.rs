@@ -1,0 +1,58 @@
+//! Newline-framed lanes for Towpath: own stdio, supervised child processes, any `AsyncRead + AsyncWrite`.
+//!
+//! A line is a message, as in MCP's stdio transport. There are three ways in, and all give a
+//! [`Lane`](towpath_raw::Lane):
+//!
+//! - [`OwnStdio::lane`] is the stdin and stdout of this process, for a server that a client has started;
+//! - [`ChildCommand::spawn`] starts a server as a [`ChildLane`], which owns the whole process tree;
+//! - [`IoLane::new`] takes any reader and writer: sockets, in-memory pairs.
+//!
+//! Underneath is the codec, [`LineDecoder`] and [`LineWriter`], which does no I/O. Banners, blank lines, CRLF, a
+//! byte order mark and messages over the limit do not end a lane.
+//!
+//! # What it does not do
+//!
+//! It parses no JSON: whether a line is a message is decided by its first byte, and the rest by the layer above.
+//! It restarts no child. Own stdio and child processes need Linux.
+//!
+//! # Example
+//!
+//! ```
+//! use towpath_raw::{Frame, FrameSinkExt, FrameSourceExt, Inbound, Lane};
+//! use towpath_stdio::ChildCommand;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (mut source, mut sink) = ChildCommand::new("cat").spawn()?.split();
+//! sink.send(Frame::from(bytes::Bytes::from(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#))).await?;
+//! assert!(matches!(source.receive().await?, Inbound::Frame(_)));
+//! // Dropping the halves ends the child, and everything that it has started.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Cancel safety
+//!
+//! The halves are poll-based: a dropped receive loses no byte, and a dropped send tears no frame. No constructor
+//! starts a task or needs a runtime; I/O is registered with the runtime in which a half is first polled. Dropping
+//! neither blocks nor needs a runtime either. [`wait_for_children`] is for the end of a program: it blocks until
+//! all trees that were dropped are gone.
+//!
+//! # Features
+//!
+//! None.
+#![deny(unsafe_code)]
+
+mod child;
+mod io;
+mod line;
+mod own;
+mod pipe;
+
+pub use child::{
+    ChildCommand, ChildExit, ChildHandle, ChildLane, ChildSink, ChildSource, ChildStatus, ChildTimeouts,
+    LeftChild, SpawnError, wait_for_children,
+};
+pub use io::{IoLane, LineSink, LineSource};
+pub use line::{LineDecoder, LineWriter};
+pub use own::{OwnLane, OwnReader, OwnStdio, OwnStdioError, OwnWriter};

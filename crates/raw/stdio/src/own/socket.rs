@@ -1,0 +1,114 @@
+//! An inherited socket: it stays blocking, for others share it, and each call of ours says that it does not wait.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
+use tokio::io::{AsyncRead, Interest, ReadBuf, unix::AsyncFd};
+
+/// Stdin as a socket.
+#[derive(Debug)]
+pub(super) struct SocketReader(Registered);
+
+/// Stdout as a socket.
+#[derive(Debug)]
+pub(super) struct SocketWriter {
+    socket: Registered,
+    /// Whether stdin is the same socket, so that only a shutdown tells the peer of the end.
+    is_stdin_too: bool,
+}
+
+/// A descriptor that is registered with the runtime when it is first polled.
+#[derive(Debug)]
+enum Registered {
+    Idle(OwnedFd),
+    Live(AsyncFd<OwnedFd>),
+    Failed,
+}
+
+impl SocketReader {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self(Registered::Idle(fd))
+    }
+}
+
+impl SocketWriter {
+    pub(super) fn new(fd: OwnedFd, is_stdin_too: bool) -> Self {
+        Self { socket: Registered::Idle(fd), is_stdin_too }
+    }
+
+    pub(super) fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let socket = self.get_mut().socket.live(Interest::WRITABLE)?;
+        loop {
+            let mut ready = ready!(socket.poll_write_ready(cx))?;
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendmsg(ready.get_inner(), bufs, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(bytes) => return Poll::Ready(Ok(bytes)),
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+impl Drop for SocketWriter {
+    fn drop(&mut self) {
+        if self.is_stdin_too {
+            match &self.socket {
+                Registered::Idle(fd) => drop(shutdown(fd, Shutdown::Write)),
+                Registered::Live(fd) => drop(shutdown(fd.as_fd(), Shutdown::Write)),
+                Registered::Failed => {}
+            }
+        }
+    }
+}
+
+impl AsyncRead for SocketReader {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let socket = self.get_mut().0.live(Interest::READABLE)?;
+        loop {
+            let mut ready = ready!(socket.poll_read_ready(cx))?;
+            let room = buf.initialize_unfilled();
+            match recv(ready.get_inner(), &mut *room, RecvFlags::DONTWAIT) {
+                Ok((_, bytes)) => {
+                    // A short read has emptied the socket: the next one would only be told so.
+                    if 0 < bytes && bytes < room.len() {
+                        ready.clear_ready();
+                    }
+                    buf.advance(bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+impl Registered {
+    #[allow(unsafe_code)]
+    fn live(&mut self, interest: Interest) -> io::Result<&mut AsyncFd<OwnedFd>> {
+        if matches!(self, Registered::Idle(_))
+            && let Registered::Idle(fd) = std::mem::replace(self, Registered::Failed)
+        {
+            // SAFETY: an `OwnedFd` gives the same open descriptor for as long as it lives, and it lives in the
+            // `AsyncFd`, which never gives it away here.
+            let live = unsafe { AsyncFd::register_with_interest(fd, interest) };
+            *self = Registered::Live(live?);
+        }
+        match self {
+            Registered::Live(live) => Ok(live),
+            Registered::Idle(_) | Registered::Failed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
