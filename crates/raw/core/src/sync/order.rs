@@ -19,8 +19,15 @@ mod checked {
 
     use super::Level;
 
+    #[cfg(not(towpath_loom))]
     thread_local! {
         static HELD: RefCell<Vec<(Level, &'static str)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    // A model's threads share one of the system's, so theirs are loom's own.
+    #[cfg(towpath_loom)]
+    loom::thread_local! {
+        static HELD: RefCell<Vec<(Level, &'static str)>> = RefCell::new(Vec::new());
     }
 
     /// The entry of a lock that this thread holds.
@@ -32,7 +39,8 @@ mod checked {
     }
 
     pub(crate) fn enter(level: Level, label: &'static str) -> Held {
-        HELD.with_borrow_mut(|held| {
+        HELD.with(|held| {
+            let mut held = held.borrow_mut();
             if let Some((above, name)) = held.iter().find(|(above, _)| *above >= level) {
                 let order = "Global < SessionRegistry < Session < Handler";
                 let all: Vec<_> = held.iter().map(|(level, name)| format!("`{name}` ({level:?})")).collect();
