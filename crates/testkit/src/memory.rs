@@ -153,13 +153,18 @@ pub struct MemorySource {
     taken: VecDeque<Bytes>,
 }
 
+/// How much is kept of a message that is too large.
+const MAX_HEAD_BYTES: usize = 1 << 10;
+
 impl MemorySource {
     fn judge(&self, frame: Bytes) -> Inbound {
         if frame.len() <= self.max_message_bytes {
             return Inbound::Frame(frame);
         }
-        let too_large = MessageTooLarge { limit: self.max_message_bytes, seen: frame.len(), exact: true };
-        Inbound::Rejected(Rejected::TooLarge(too_large))
+        let size = MessageTooLarge { limit: self.max_message_bytes, seen: frame.len(), exact: true };
+        // A copy: the slice would keep the whole of it.
+        let head = Bytes::copy_from_slice(frame.get(..MAX_HEAD_BYTES).unwrap_or(&frame));
+        Inbound::Rejected(Rejected::TooLarge { size, head })
     }
 }
 

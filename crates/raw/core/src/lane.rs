@@ -100,8 +100,13 @@ pub enum Inbound {
 #[non_exhaustive]
 pub enum Rejected {
     /// It was larger than the limit, and was passed over without being held.
-    #[error(transparent)]
-    TooLarge(#[from] MessageTooLarge),
+    #[error("{size}")]
+    TooLarge {
+        /// The limit and the size.
+        size: MessageTooLarge,
+        /// How it begins: at most 1 KiB, from which the layer above may see what it was about.
+        head: Bytes,
+    },
 }
 
 /// Bytes between frames that are no message.

@@ -115,7 +115,7 @@ async fn an_oversized_message_fails_alone_in_both_directions() {
     let script = "printf '[%01500d]\\n' 1; exec cat";
     let (mut source, mut sink) = sh(script).limits(limits).spawn().expect("sh starts").split();
     let rejected = receive(&mut source).await;
-    let Inbound::Rejected(Rejected::TooLarge(size)) = rejected else { panic!("{rejected:?}") };
+    let Inbound::Rejected(Rejected::TooLarge { size, .. }) = rejected else { panic!("{rejected:?}") };
     assert_eq!((size.limit, size.seen), (1000, 1502));
     let refused = within(sink.send(frame(" ".repeat(1001)))).await.expect_err("it passed");
     assert!(refused.is_about_one_message(), "{refused:?}");

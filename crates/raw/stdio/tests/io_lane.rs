@@ -229,7 +229,7 @@ async fn an_oversized_message_fails_alone_in_both_directions() {
 
     writer.write_all(format!("{long}\n{{}}\n").as_bytes()).await.expect("it is read");
     let rejected = within(source.receive()).await.expect("the lane lives");
-    let Inbound::Rejected(Rejected::TooLarge(size)) = rejected else { panic!("{rejected:?}") };
+    let Inbound::Rejected(Rejected::TooLarge { size, .. }) = rejected else { panic!("{rejected:?}") };
     assert_eq!((size.limit, size.seen, size.exact), (32, 102, true));
     assert!(matches!(within(source.receive()).await, Ok(Inbound::Frame(frame)) if frame == "{}"));
 }

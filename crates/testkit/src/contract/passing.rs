@@ -166,7 +166,7 @@ pub async fn an_oversize_message_in_is_rejected_alone<A: Lane, B: Lane>(
                 continue;
             }
             match source.receive().await {
-                Ok(Inbound::Rejected(Rejected::TooLarge(too_large))) => {
+                Ok(Inbound::Rejected(Rejected::TooLarge { size: too_large, .. })) => {
                     assert_eq!(too_large.limit, 1000);
                     assert!(too_large.seen > 1000 && too_large.seen <= size, "{too_large} of {size}");
                 }

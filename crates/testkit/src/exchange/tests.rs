@@ -169,6 +169,20 @@ async fn an_answer_that_nobody_reads_is_bounded() {
 }
 
 #[tokio::test]
+async fn an_exchange_beyond_the_queue_waits_until_one_is_accepted() {
+    let (client, mut server) = memory_http_with(MemoryHttpLimits::default().with_queued_exchanges(1));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut first = Box::pin(client.exchange(request(), "first".into()));
+    let mut second = Box::pin(client.exchange(request(), "second".into()));
+    assert!(first.as_mut().poll(&mut cx).is_pending() && second.as_mut().poll(&mut cx).is_pending());
+    // It was never in the queue, so nothing of it is left there.
+    drop(second);
+    let mut arrival = within(server.accept()).await.expect("the first");
+    assert_eq!(within(all(arrival.body())).await.expect("whole"), b"first");
+    assert!(std::pin::pin!(server.accept()).poll(&mut cx).is_pending(), "the second had been queued, too");
+}
+
+#[tokio::test]
 async fn who_was_reached_is_told_apart() {
     let (client, mut server) = memory_http();
     let (exchange, arrival) = open(&client, &mut server, "").await;

@@ -121,7 +121,9 @@ async fn an_oversize_frame_is_refused_on_either_side_and_its_siblings_live() {
         within(left_sink.send(frame(length))).await.expect("within the sender's limit");
     }
     let rejected = within(source.receive()).await;
-    let Ok(Inbound::Rejected(Rejected::TooLarge(too_large))) = rejected else { panic!("{rejected:?}") };
+    let Ok(Inbound::Rejected(Rejected::TooLarge { size: too_large, .. })) = rejected else {
+        panic!("{rejected:?}")
+    };
     assert_eq!((too_large.limit, too_large.seen, too_large.exact), (10, 11, true));
     assert!(matches!(within(source.receive()).await, Ok(Inbound::Frame(f)) if f.len() == 10));
 }

@@ -1,12 +1,12 @@
 //! Bytes in, lines out.
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr;
 use towpath_raw::{Inbound, LaneLimits, MessageTooLarge, Rejected};
 
 use super::{
     LARGE_READ_BYTES, MEDIUM_READ_BYTES, SMALL_READ_BYTES,
-    discard::{Discard, is_blank},
+    discard::{Discard, MAX_HEAD_BYTES, is_blank},
 };
 
 /// Cuts a stream of bytes into lines.
@@ -248,8 +248,9 @@ impl LineDecoder {
         line.truncate(end);
         drop_cr(&mut line);
         if line.len() > self.limit {
-            let source = MessageTooLarge { limit: self.limit, seen: line.len(), exact: true };
-            return Inbound::Rejected(Rejected::TooLarge(source));
+            let size = MessageTooLarge { limit: self.limit, seen: line.len(), exact: true };
+            let head = Bytes::copy_from_slice(line.get(..MAX_HEAD_BYTES).unwrap_or(&line));
+            return Inbound::Rejected(Rejected::TooLarge { size, head });
         }
         if line.len() > self.read_bytes {
             self.large_line_bytes = line.len();

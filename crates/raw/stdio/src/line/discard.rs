@@ -18,8 +18,8 @@ enum Kind {
     Blank,
     /// It does not begin as a message does; this is its beginning.
     Banner(Vec<u8>),
-    /// It begins as a message does, and is larger than the limit.
-    TooLarge,
+    /// It begins as a message does, and is larger than the limit; this is its beginning.
+    TooLarge(Vec<u8>),
 }
 
 impl Discard {
@@ -35,12 +35,17 @@ impl Discard {
             first = bytes.iter().position(|byte| !is_blank(*byte)).unwrap_or(bytes.len());
             match bytes.get(first) {
                 None => {}
-                Some(b'{' | b'[') => self.kind = Kind::TooLarge,
+                Some(b'{' | b'[') => self.kind = Kind::TooLarge(Vec::new()),
                 Some(_) => self.kind = Kind::Banner(Vec::new()),
             }
         }
-        if let Kind::Banner(beginning) = &mut self.kind {
-            let room = MAX_TEXT_BYTES.saturating_sub(beginning.len());
+        let (beginning, most) = match &mut self.kind {
+            Kind::Blank => (None, 0),
+            Kind::Banner(beginning) => (Some(beginning), MAX_TEXT_BYTES),
+            Kind::TooLarge(beginning) => (Some(beginning), MAX_HEAD_BYTES),
+        };
+        if let Some(beginning) = beginning {
+            let room = most.saturating_sub(beginning.len());
             beginning.extend(bytes.iter().skip(first).take(room));
         }
         self.seen += bytes.len();
@@ -58,13 +63,16 @@ impl Discard {
                 let text = printable(&beginning);
                 Some(Inbound::Skipped(Skipped { reason: SkipReason::NotAMessage, length, text }))
             }
-            Kind::TooLarge => {
-                let source = MessageTooLarge { limit, seen: length, exact: true };
-                Some(Inbound::Rejected(Rejected::TooLarge(source)))
+            Kind::TooLarge(beginning) => {
+                let size = MessageTooLarge { limit, seen: length, exact: true };
+                Some(Inbound::Rejected(Rejected::TooLarge { size, head: beginning.into() }))
             }
         }
     }
 }
+
+/// How much is kept of a message that is too large.
+pub(super) const MAX_HEAD_BYTES: usize = 1 << 10;
 
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')

@@ -26,7 +26,7 @@ fn line(inbound: Inbound) -> Line {
     match inbound {
         Inbound::Frame(bytes) => Line::Frame(bytes.to_vec()),
         Inbound::Skipped(skipped) => Line::Skipped(skipped.length),
-        Inbound::Rejected(Rejected::TooLarge(size)) if size.exact => Line::TooLarge(size.seen),
+        Inbound::Rejected(Rejected::TooLarge { size, .. }) if size.exact => Line::TooLarge(size.seen),
         other => panic!("not from a decoder: {other:?}"),
     }
 }
