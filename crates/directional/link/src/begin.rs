@@ -1,0 +1,120 @@
+//! How a call gets into flight, and what it says when it fails.
+
+use std::{fmt::Display, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+use towpath_jsonrpc::{Deadlines, ErrorObject, Id, code, encode::TAIL};
+use towpath_mcp::encode;
+use towpath_raw::MessageTooLarge;
+
+use crate::{
+    CallError, LinkEnd, Phase,
+    call::Request,
+    notes::Notes,
+    outbox::Origin,
+    state::{CallEntry, Failure, Shared, State},
+};
+
+/// Queues a request and gives the key of its call.
+pub(crate) fn begin(shared: &Shared, request: Request) -> Result<usize, CallError> {
+    let Request { method, params, options, nested: _ } = request;
+    let deadlines = match (options.deadlines, options.listen) {
+        (Some(own), _) => own,
+        // A subscription lives by liveness, not by a deadline.
+        (None, true) => Deadlines { idle: None, total: None },
+        (None, false) => shared.timeouts.call,
+    };
+    let progress = options.progress || deadlines.idle.is_some();
+    let now = Instant::now().into_std();
+    shared.change(|state| {
+        let end = state.closing.map(|_| LinkEnd::ClosedHere).or_else(|| state.ended.clone());
+        if let Some(end) = end {
+            return Err(error(shared, &method, Failure::Closed(end, Phase::NotSent)));
+        }
+        let slot = state.calls.vacant_entry();
+        let key = slot.key();
+        let id =
+            state.outgoing.insert(now, deadlines, key).map_err(|limit| unsendable(shared, &method, limit))?;
+        let mut callers_token = None;
+        let written = state.outbox.try_push(Origin::Call(id), TAIL, |out| {
+            let (body, token) =
+                state.dress.write_request(out, id, &method, params.as_ref(), progress, options.log_level)?;
+            callers_token = token;
+            fits(out, &body, shared).map_err(Unwritable::TooLarge)?;
+            Ok(body)
+        });
+        if let Err(reason) = written {
+            state.outgoing.cancel(id);
+            return Err(match reason {
+                Unwritable::TooLarge(source) => error(shared, &method, Failure::TooLarge(source)),
+                Unwritable::Encode(reason) => unsendable(shared, &method, reason),
+            });
+        }
+        let callers_token = callers_token.map(|token| token.as_id().clone());
+        if let Some(token) = &callers_token {
+            state.tokens.insert(token.clone(), id);
+        }
+        slot.insert(CallEntry {
+            id,
+            waker: None,
+            notes: Notes::default(),
+            outcome: None,
+            cancellable: !options.uncancellable,
+            listens: options.listen,
+            callers_token,
+        });
+        Ok(key)
+    })
+}
+
+/// Why a message cannot be written.
+pub(crate) enum Unwritable {
+    Encode(encode::EncodeError),
+    TooLarge(MessageTooLarge),
+}
+
+impl From<encode::EncodeError> for Unwritable {
+    fn from(error: encode::EncodeError) -> Self {
+        Unwritable::Encode(error)
+    }
+}
+
+/// Whether a message of this head, this body and a tail of one byte is within the limit.
+pub(crate) fn fits(head: &BytesMut, body: &Bytes, shared: &Shared) -> Result<(), MessageTooLarge> {
+    let (seen, limit) = (head.len() + body.len() + TAIL.len(), shared.limits.envelope.max_message_bytes);
+    if seen > limit { Err(MessageTooLarge { limit, seen, exact: true }) } else { Ok(()) }
+}
+
+/// Tells the peer that a request of ours is no longer wanted
+/// (2026-07-28, basic/patterns/cancellation; 2025-11-25, basic/utilities/cancellation).
+pub(crate) fn push_cancelled(state: &mut State, id: u64, reason: Option<&str>) {
+    state.outbox.push(Origin::Control, |out| encode::cancelled(out, &Id::from(id), reason));
+}
+
+/// The caller's view of a failure.
+pub(crate) fn error(shared: &Shared, method: &str, failure: Failure) -> CallError {
+    let (peer, method) = (Arc::clone(&shared.peer), Arc::from(method));
+    match failure {
+        Failure::Timeout(source, phase) => CallError::Timeout { peer, method, source, phase },
+        Failure::Closed(end, phase) => CallError::Closed { peer, method, end, phase },
+        Failure::TooLarge(source) => CallError::TooLarge { peer, method, source },
+        Failure::EndedByPeer => CallError::EndedByPeer { peer, method },
+        Failure::TooManyCalls { limit } => CallError::TooManyCalls { peer, method, limit },
+        Failure::AnswerTooLarge(source) => CallError::AnswerTooLarge { peer, method, source },
+        Failure::Malformed(reason) => CallError::Malformed { peer, method, reason },
+    }
+}
+
+pub(crate) fn unsendable(shared: &Shared, method: &str, reason: impl Display) -> CallError {
+    CallError::Unsendable {
+        peer: Arc::clone(&shared.peer),
+        method: Arc::from(method),
+        reason: Arc::from(reason.to_string()),
+    }
+}
+
+/// An error answer whose error object cannot be read is an error all the same.
+pub(crate) fn unreadable_error() -> ErrorObject {
+    ErrorObject::new(code::INTERNAL_ERROR, "the peer sent an error object that cannot be read")
+}

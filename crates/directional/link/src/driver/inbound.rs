@@ -1,0 +1,475 @@
+//! What comes in: read, parsed, sorted, and given to whom it belongs.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Waker},
+};
+
+use tokio::time::Instant;
+use towpath_jsonrpc::{
+    Answer, EnvelopeError, Found, Id, Key, Kind, Member, Message, Parsed as Envelope, Scan, parse_any,
+};
+use towpath_mcp::{Fault, method};
+use towpath_raw::{FrameSource, Inbound, Lane, Rejected};
+
+use super::{
+    Link,
+    running::{Handled, Running, poll_handler},
+};
+use crate::{
+    Admission, CancelReason, Context, Errand, Service,
+    outbox::Origin,
+    state::{Failure, RequestEntry, State},
+};
+
+/// How many messages one round takes.
+const ROUND_MESSAGES: usize = 64;
+
+/// How many bytes one round takes, and how many bytes of one message are validated at a time: validation of a
+/// large message must not hold up what shares the lane.
+const ROUND_BYTES: usize = 256 << 10;
+
+/// A frame after parsing.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost all are the large one; a box would cost an allocation each"
+)]
+pub(super) enum Parsed {
+    Message(Result<Message, EnvelopeError>),
+    Batch(Vec<Result<Message, EnvelopeError>>),
+    Rejected(Rejected),
+}
+
+/// A message that a service is to see, in the order in which it came.
+enum Work {
+    Request(Key, Message),
+    Notification(Message),
+}
+
+impl<L: Lane, S: Service> Link<L, S> {
+    /// Reads what is there, up to a round's share, and handles it; whether there was anything.
+    pub(super) fn read(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let mut bytes = 0;
+        while self.read_end.is_none()
+            && self.may_read()
+            && self.inbox.len() < ROUND_MESSAGES
+            && bytes < ROUND_BYTES
+        {
+            if let Some(scan) = &mut self.scan {
+                bytes += ROUND_BYTES;
+                if let Poll::Ready(parsed) = scan.advance(ROUND_BYTES) {
+                    self.scan = None;
+                    self.inbox.push(Parsed::Message(parsed));
+                }
+                continue;
+            }
+            match self.source.poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(inbound)) => bytes += self.take_in(inbound),
+                Poll::Ready(Err(error)) => {
+                    self.read_end = Some(towpath_raw::End::default());
+                    self.fail(error);
+                }
+            }
+        }
+        if self.inbox.is_empty() {
+            return bytes > 0;
+        }
+        self.dispatch(cx);
+        true
+    }
+
+    fn may_read(&mut self) -> bool {
+        let stop = self.must_stop_reading();
+        if stop && !self.stopped_reading {
+            self.shared.state.lock().stats.reading_stopped += 1;
+        }
+        self.stopped_reading = stop;
+        !stop
+    }
+
+    /// A link that answers stops reading when too many of its refusals are unread; one that answers nobody never
+    /// does, since what comes then costs nothing but the reading. When the peer takes nothing any more, reading is all
+    /// that is left: it finds the end.
+    pub(super) fn must_stop_reading(&self) -> bool {
+        let full = self.unread_refusals >= self.shared.limits.max_unread_refusals;
+        full && self.service.answers() && self.write_end.is_none()
+    }
+
+    fn take_in(&mut self, inbound: Inbound) -> usize {
+        match inbound {
+            Inbound::Frame(frame) => {
+                let length = frame.len();
+                let limits = &self.shared.limits.envelope;
+                let batch = frame.trim_ascii_start().starts_with(b"[");
+                if batch && self.service.takes_batches() {
+                    self.inbox.push(match parse_any(frame, limits) {
+                        Ok(Envelope::Batch(messages)) => Parsed::Batch(messages),
+                        Ok(Envelope::Single(message)) => Parsed::Message(Ok(message)),
+                        Err(error) => Parsed::Message(Err(error)),
+                    });
+                } else if length <= ROUND_BYTES {
+                    self.inbox.push(Parsed::Message(Message::parse(frame, limits)));
+                } else {
+                    self.scan = Some(Scan::new(frame, limits));
+                }
+                length.min(ROUND_BYTES)
+            }
+            Inbound::Skipped(skipped) => {
+                self.shared.state.lock().stats.skipped += 1;
+                tracing::warn!(
+                    peer = %self.shared.peer, bytes = skipped.length, text = %skipped.text,
+                    "passed over bytes that are no message"
+                );
+                self.service.skipped(&skipped);
+                skipped.length.clamp(1, ROUND_BYTES)
+            }
+            Inbound::Rejected(rejected) => {
+                self.inbox.push(Parsed::Rejected(rejected));
+                1
+            }
+            Inbound::End(end) => {
+                self.read_end = Some(end);
+                0
+            }
+        }
+    }
+
+    /// Sorts a round's messages under one lock, wakes whoever got something, then lets the service see the rest.
+    fn dispatch(&mut self, cx: &mut TaskContext<'_>) {
+        let now = Instant::now().into_std();
+        let mut wakers = Vec::new();
+        let mut work = Vec::with_capacity(self.inbox.len());
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let shared = Arc::clone(&self.shared);
+        {
+            let mut state = shared.state.lock();
+            for parsed in inbox.drain(..) {
+                match parsed {
+                    Parsed::Message(Ok(message)) => {
+                        self.sort(&mut state, now, message, None, &mut work, &mut wakers);
+                    }
+                    Parsed::Message(Err(error)) => self.malformed(&mut state, &error, None, &mut wakers),
+                    Parsed::Batch(messages) => {
+                        self.sort_batch(&mut state, now, messages, &mut work, &mut wakers);
+                    }
+                    Parsed::Rejected(rejected) => self.rejected(&mut state, &rejected, &mut wakers),
+                }
+            }
+        }
+        self.inbox = inbox;
+        wakers.into_iter().for_each(Waker::wake);
+        for work in work {
+            match work {
+                Work::Request(key, message) => self.serve(key, message, cx),
+                Work::Notification(message) => self.note(message),
+            }
+        }
+    }
+
+    fn sort_batch(
+        &mut self,
+        state: &mut State,
+        now: std::time::Instant,
+        messages: Vec<Result<Message, EnvelopeError>>,
+        work: &mut Vec<Work>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let owed = |message: &Result<Message, EnvelopeError>| match message {
+            Ok(message) => message.kind() == Kind::Request,
+            Err(error) => !error.is_response(),
+        };
+        let answers = messages.iter().filter(|message| owed(message)).count();
+        let batch = (answers > 0).then(|| self.batches.open(answers));
+        for message in messages {
+            match message {
+                Ok(message) => self.sort(state, now, message, batch, work, wakers),
+                Err(error) => self.malformed(state, &error, batch, wakers),
+            }
+        }
+    }
+
+    fn sort(
+        &mut self,
+        state: &mut State,
+        now: std::time::Instant,
+        message: Message,
+        batch: Option<usize>,
+        work: &mut Vec<Work>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        match message.kind() {
+            Kind::Result | Kind::Error => {
+                let Some(id) = message.id() else {
+                    tracing::warn!(peer = %self.shared.peer, "an error about nothing that was asked: {:?}", message.error());
+                    state.stats.stray_answers += 1;
+                    return;
+                };
+                if let Answer::Matched(_, key) = state.outgoing.answer(id)
+                    && let Some(call) = state.calls.get_mut(key)
+                {
+                    wakers.extend(call.waker.take());
+                    call.outcome = Some(Ok(message));
+                }
+            }
+            Kind::Request => self.admit(state, now, message, batch, work),
+            Kind::Notification => match message.method() {
+                method::CANCELLED => self.cancelled(state, &message, wakers),
+                method::PROGRESS => progress(state, now, message, &self.shared.limits, wakers),
+                _ if message.span(Member::MetaSubscriptionId).is_some() => {
+                    subscribed(state, message, &self.shared.limits, wakers);
+                }
+                _ => work.push(Work::Notification(message)),
+            },
+        }
+    }
+
+    /// Takes a request up, or refuses it.
+    fn admit(
+        &mut self,
+        state: &mut State,
+        now: std::time::Instant,
+        message: Message,
+        batch: Option<usize>,
+        work: &mut Vec<Work>,
+    ) {
+        let Some(id) = message.id() else { return };
+        if !self.service.answers() || self.write_end.is_some() {
+            state.stats.requests_dropped += 1;
+            tracing::warn!(
+                peer = %self.shared.peer, method = message.method(),
+                "dropped a request: this side of the connection answers nobody"
+            );
+            if let Some(batch) = batch {
+                self.batches.answer(state, batch, id, None);
+            }
+            return;
+        }
+        let limits = &self.shared.limits;
+        let unread = &state.outbox.unread;
+        let fault = if state.closing.is_some() {
+            Some(Fault::ShuttingDown)
+        } else if unread.answers >= limits.max_unread_answers {
+            Some(unread_fault("max_unread_answers"))
+        } else if unread.answer_bytes >= limits.max_unread_answer_bytes {
+            Some(unread_fault("max_unread_answer_bytes"))
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return self.refuse(state, id, &fault, batch);
+        }
+        let listens = message.method() == method::SUBSCRIPTIONS_LISTEN;
+        let limit = if listens { None } else { self.shared.timeouts.handler };
+        let request = RequestEntry {
+            deadline: limit.and_then(|limit| now.checked_add(limit)),
+            uncancellable: message.method() == method::INITIALIZE,
+            batch,
+            ..RequestEntry::default()
+        };
+        match state.incoming.insert(now, id.clone(), limit, request) {
+            Ok(key) => {
+                state.stats.requests += 1;
+                if listens {
+                    state.listens.push(key);
+                }
+                work.push(Work::Request(key, message));
+            }
+            Err(full) => {
+                let fault = Fault::TooManyRequests { limit: full.limit, setting: "max_requests_from_peer" };
+                self.refuse(state, id, &fault, batch);
+            }
+        }
+    }
+
+    /// Answers a request that is not taken with a small refusal.
+    fn refuse(&mut self, state: &mut State, id: &Id, fault: &Fault, batch: Option<usize>) {
+        state.stats.refused += 1;
+        let error = self.service.reply_to_fault(fault);
+        match (batch, error) {
+            (Some(batch), error) => self.batches.refuse(state, batch, Some(id), error),
+            (None, Some(error)) => state.outbox.push_error(Origin::Refusal, Some(id), &error),
+            (None, None) => {}
+        }
+        self.unread_refusals = state.outbox.unread.refusals;
+    }
+
+    /// What is no message gets an error, if this side answers: the peer may be waiting for something. What was meant
+    /// as an answer ends the call that it was meant for.
+    fn malformed(
+        &mut self,
+        state: &mut State,
+        error: &EnvelopeError,
+        batch: Option<usize>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        state.stats.malformed += 1;
+        tracing::warn!(peer = %self.shared.peer, %error, "received what is no JSON-RPC message");
+        if error.is_response() {
+            if let Some(id) = error.id()
+                && let Answer::Matched(_, key) = state.outgoing.answer(id)
+            {
+                wakers.extend(state.fail_call(key, Failure::Malformed(error.to_string().into())));
+            }
+            return;
+        }
+        let reply =
+            self.service.answers().then(|| self.service.reply_to_fault(&Fault::from(error))).flatten();
+        if let Some(batch) = batch {
+            self.batches.refuse(state, batch, error.reply_id(), reply);
+            self.unread_refusals = state.outbox.unread.refusals;
+            return;
+        }
+        if let Some(reply) = reply {
+            state.outbox.push_error(Origin::Refusal, error.reply_id(), &reply);
+            self.unread_refusals = state.outbox.unread.refusals;
+        }
+    }
+
+    /// A message that was passed over. Its beginning mostly tells what it was: the call that it was to answer ends, or
+    /// the request gets its error.
+    fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Waker>) {
+        state.stats.oversized += 1;
+        tracing::warn!(peer = %self.shared.peer, %rejected, "passed over a message");
+        let Rejected::TooLarge { size, head } = rejected else { return };
+        let (is_answer, id) = match Message::parse(head.clone(), &self.shared.limits.envelope) {
+            Ok(message) => (matches!(message.kind(), Kind::Result | Kind::Error), message.id().cloned()),
+            Err(cut) if cut.is_response() => (true, cut.id().cloned()),
+            Err(cut) => (false, cut.reply_id().cloned()),
+        };
+        if is_answer {
+            // An id that comes last was passed over with the rest; it can only be that of a lone call.
+            let id = id.or_else(|| state.lone_call().map(Id::from));
+            if let Some(id) = id
+                && let Answer::Matched(_, key) = state.outgoing.answer(&id)
+            {
+                wakers.extend(state.fail_call(key, Failure::AnswerTooLarge(*size)));
+            }
+            return;
+        }
+        let fault =
+            Fault::TooLarge { what: "the message", limit_bytes: size.limit, setting: "max_message_bytes" };
+        if self.service.answers()
+            && let Some(error) = self.service.reply_to_fault(&fault)
+        {
+            state.outbox.push_error(Origin::Refusal, id.as_ref(), &error);
+            self.unread_refusals = state.outbox.unread.refusals;
+        }
+    }
+
+    /// The peer does not want the answer to its request any more, or has ended a subscription of ours.
+    fn cancelled(&self, state: &mut State, message: &Message, wakers: &mut Vec<Waker>) {
+        let id = message.raw(Member::RequestId).and_then(|token| Id::parse_token(token).ok());
+        let reason = reason(message);
+        if let Some(id) = id {
+            match state.incoming.find(&id) {
+                Found::One(key) if state.incoming.get(key).is_some_and(|r| !r.uncancellable) => {
+                    state.stats.cancelled += 1;
+                    tracing::debug!(peer = %self.shared.peer, %id, ?reason, "the peer cancelled a request");
+                    wakers.extend(state.cancel_request(key, CancelReason::ByPeer(reason)));
+                    return;
+                }
+                Found::Unknown if end_subscription(state, &id, wakers) => return,
+                _ => {}
+            }
+        }
+        state.stats.cancels_ignored += 1;
+    }
+
+    /// Lets the service handle a request, up to where its handler waits for something.
+    fn serve(&mut self, key: Key, message: Message, cx: &mut TaskContext<'_>) {
+        // Cancelled by a later message of the same round: the handler never begins.
+        let context = Context::new(Arc::clone(&self.shared), Some(key), message.clone());
+        if context.cancel_reason().is_some() {
+            return self.handled(key, None);
+        }
+        let admission = catch_unwind(AssertUnwindSafe(|| self.service.request(message, context)));
+        let mut handler = match admission {
+            Ok(Admission::Now(reply)) => return self.handled(key, Some(Handled::Reply(reply))),
+            Ok(Admission::Run(handler)) => handler,
+            Err(_) => return self.handled(key, Some(Handled::Panicked)),
+        };
+        match poll_handler(&mut handler, cx) {
+            Poll::Ready(handled) => self.handled(key, Some(handled)),
+            Poll::Pending => {
+                let shared = Arc::clone(&self.shared);
+                self.running.push(Running::Request { key, handler: Some(handler), shared });
+            }
+        }
+    }
+
+    fn note(&mut self, message: Message) {
+        let context = Context::new(Arc::clone(&self.shared), None, message.clone());
+        let errand = catch_unwind(AssertUnwindSafe(|| self.service.notification(message, context)));
+        match errand {
+            // The service has seen it, and has marked what it marks; only its handler does not run.
+            Ok(Errand::Run(_)) if self.errands >= self.shared.limits.max_notifications_from_peer => {
+                self.shared.state.lock().stats.notifications_dropped += 1;
+            }
+            Ok(Errand::Run(errand)) => {
+                self.errands += 1;
+                self.running.push(Running::Notification(errand));
+            }
+            Ok(Errand::Background(errand)) => self.running.push(Running::Background(errand)),
+            Ok(Errand::Nothing) => {}
+            Err(_) => self.panics += 1,
+        }
+    }
+}
+
+/// Why the peer cancels, for logs; it may leave it out.
+fn reason(message: &Message) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Params {
+        reason: Option<String>,
+    }
+    message.params()?.deserialize::<Params>().ok()?.reason
+}
+
+fn unread_fault(setting: &'static str) -> Fault {
+    Fault::Overloaded { what: "too many answers on this connection are unread", setting, retry_after: None }
+}
+
+fn progress(
+    state: &mut State,
+    now: std::time::Instant,
+    message: Message,
+    limits: &crate::LinkLimits,
+    wakers: &mut Vec<Waker>,
+) {
+    let token = message.raw(Member::ProgressToken).and_then(|token| Id::parse_token(token).ok());
+    let id = token.and_then(|token| state.tokens.get(&token).copied().or_else(|| token.as_u64()));
+    let key = id.and_then(|id| state.outgoing.get_mut(id).copied());
+    let (Some(id), Some(call)) = (id, key.and_then(|key| state.calls.get_mut(key))) else {
+        state.stats.stray_notifications += 1;
+        return;
+    };
+    call.notes.push(message, limits);
+    wakers.extend(call.waker.take());
+    state.outgoing.progress(now, id);
+}
+
+/// A notification of a subscription of ours (2026-07-28, basic/patterns/subscriptions).
+fn subscribed(state: &mut State, message: Message, limits: &crate::LinkLimits, wakers: &mut Vec<Waker>) {
+    let id = message.raw(Member::MetaSubscriptionId).and_then(|token| Id::parse_token(token).ok()?.as_u64());
+    let key = id.and_then(|id| state.outgoing.get_mut(id).copied());
+    match key.and_then(|key| state.calls.get_mut(key)) {
+        Some(call) if call.listens => {
+            call.notes.push_coalesced(message, limits);
+            wakers.extend(call.waker.take());
+        }
+        _ => state.stats.stray_notifications += 1,
+    }
+}
+
+fn end_subscription(state: &mut State, id: &Id, wakers: &mut Vec<Waker>) -> bool {
+    let Some(id) = id.as_u64() else { return false };
+    let Some(key) = state.outgoing.get_mut(id).copied() else { return false };
+    if !state.calls.get(key).is_some_and(|call| call.listens) {
+        return false;
+    }
+    state.outgoing.cancel(id);
+    wakers.extend(state.fail_call(key, Failure::EndedByPeer));
+    true
+}

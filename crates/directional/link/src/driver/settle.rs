@@ -1,0 +1,152 @@
+//! What has ended is settled: answers are queued, deadlines kept.
+
+use std::task::Waker;
+
+use tokio::time::Instant;
+use towpath_jsonrpc::{Deadline, Key, encode::TAIL};
+use towpath_mcp::Fault;
+use towpath_raw::{Lane, Operation, Timeout};
+
+use super::Link;
+use crate::{
+    CancelReason, Phase, Reply, ResultDress, Service, begin,
+    begin::Unwritable,
+    outbox::Origin,
+    state::{Failure, State},
+};
+
+impl<L: Lane, S: Service> Link<L, S> {
+    /// Settles everything that ended in this round under one lock, and gives the next deadline of a request.
+    pub(super) fn settle(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut wakers = Vec::new();
+        let mut done = std::mem::take(&mut self.done);
+        let shared = std::sync::Arc::clone(&self.shared);
+        let (next, room) = {
+            let mut state = shared.state.lock();
+            state.stats.panics += std::mem::take(&mut self.panics);
+            for (key, reply) in done.drain(..) {
+                self.answer(&mut state, key, reply);
+            }
+            self.expire(&mut state, now, &mut wakers);
+            let room = self.account(&mut state);
+            state.outbox.take_into(&mut self.queue);
+            let deadlines = [state.outgoing.poll_timeout(), state.incoming.poll_timeout()];
+            (deadlines.into_iter().flatten().min().map(Instant::from_std), room)
+        };
+        self.done = done;
+        if room {
+            shared.room.notify_waiters();
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        next
+    }
+
+    /// Answers a request of the peer, unless it is no longer wanted.
+    fn answer(&mut self, state: &mut State, key: Key, reply: Option<Reply>) {
+        let Some((id, request)) = state.finish_request(key) else { return };
+        let reply = match request.cancelled {
+            None => reply.or_else(|| self.service.reply_to_fault(&Fault::Unanswered).map(Reply::Error)),
+            Some(CancelReason::Timeout(timeout)) => {
+                let fault = Fault::TimedOut { limit: timeout.after, setting: Operation::Handle.setting() };
+                self.service.reply_to_fault(&fault).map(Reply::Error)
+            }
+            // The peer does not want it, or is not there: nothing more may be said about it.
+            Some(_) => None,
+        };
+        if let Some(batch) = request.batch {
+            self.batches.answer(state, batch, &id, reply);
+            return;
+        }
+        match reply {
+            Some(Reply::Result(result, dress)) => self.push_result(state, &id, result, &dress),
+            Some(Reply::Error(error)) => state.outbox.push_error(Origin::Answer, Some(&id), &error),
+            None => {}
+        }
+    }
+
+    fn push_result(
+        &self,
+        state: &mut State,
+        id: &towpath_jsonrpc::Id,
+        result: towpath_jsonrpc::RawJson,
+        dress: &ResultDress,
+    ) {
+        let pushed = state.outbox.try_push(Origin::Answer, TAIL, |out| {
+            let body = dress.write_result(out, id, result)?;
+            begin::fits(out, &body, &self.shared).map_err(Unwritable::TooLarge)?;
+            Ok(body)
+        });
+        let fault = match pushed {
+            Ok(()) => return,
+            Err(Unwritable::TooLarge(too_large)) => {
+                tracing::warn!(peer = %self.shared.peer, %id, %too_large, "an answer is too large to be sent");
+                Fault::TooLarge {
+                    what: "the answer",
+                    limit_bytes: too_large.limit,
+                    setting: "max_message_bytes",
+                }
+            }
+            Err(Unwritable::Encode(error)) => {
+                tracing::error!(peer = %self.shared.peer, %id, %error, "a handler's result cannot be sent");
+                Fault::Internal
+            }
+        };
+        if let Some(error) = self.service.reply_to_fault(&fault) {
+            state.outbox.push_error(Origin::Answer, Some(id), &error);
+        }
+    }
+
+    /// Ends what has run into its deadline.
+    fn expire(&mut self, state: &mut State, now: Instant, wakers: &mut Vec<Waker>) {
+        let now = now.into_std();
+        while let Some(expired) = state.outgoing.handle_timeout(now) {
+            let operation = match expired.which {
+                Deadline::Idle => Operation::ReceiveIdle,
+                Deadline::Total => Operation::ReceiveTotal,
+            };
+            let timeout = Timeout { operation, after: expired.after };
+            let taken_back = state.outbox.retract(expired.id) || self.retract(expired.id);
+            // What the sink has taken will be written: it must not be repeated as if it were not.
+            let phase = if taken_back { Phase::NotSent } else { Phase::OutcomeUnknown };
+            let told = state.calls.get(expired.value).is_some_and(|call| call.cancellable) && !taken_back;
+            if told && self.write_end.is_none() {
+                begin::push_cancelled(state, expired.id, Some("timeout"));
+            }
+            wakers.extend(state.fail_call(expired.value, Failure::Timeout(timeout, phase)));
+        }
+        while let Some(overdue) = state.incoming.handle_timeout(now) {
+            let timeout = Timeout { operation: Operation::Handle, after: overdue.after };
+            state.stats.handler_timeouts += 1;
+            wakers.extend(state.cancel_request(overdue.key, CancelReason::Timeout(timeout)));
+        }
+    }
+
+    /// Takes the request of a call back that the sink has not taken yet.
+    fn retract(&mut self, id: u64) -> bool {
+        let Some(at) = self.queue.iter().position(|waits| waits.origin == Origin::Call(id)) else {
+            return false;
+        };
+        self.queue.remove(at);
+        true
+    }
+
+    /// Takes off what the peer has begun to take; whether notifications have room again.
+    pub(super) fn account(&mut self, state: &mut State) -> bool {
+        let limit = self.shared.limits.notification_queue_bytes;
+        let unread = &mut state.outbox.unread;
+        let was_full = unread.notification_bytes >= limit;
+        unread.subtract(std::mem::take(&mut self.begun));
+        self.unread_refusals = unread.refusals;
+        was_full && unread.notification_bytes < limit
+    }
+
+    /// How far the request with this id got.
+    pub(super) fn phase(&self, state: &State, id: u64) -> Phase {
+        let origin = Origin::Call(id);
+        let waits = state.outbox.holds(id)
+            || self.queue.iter().any(|waits| waits.origin == origin)
+            || self.handed.iter().any(|handed| handed.origin == origin);
+        if waits { Phase::NotSent } else { Phase::OutcomeUnknown }
+    }
+}
