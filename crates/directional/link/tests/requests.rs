@@ -47,9 +47,12 @@ async fn a_cancelled_request_drops_its_handler_says_why_and_is_not_answered() {
     bench.far.request(r#""a""#, "forever").await;
     until("the handler runs", || bench.seen.running.load(SeqCst) == 1).await;
     bench.far.cancel(r#""a""#).await;
-    bench.far.request(2, "echo").await;
-    let next = bench.far.hear().await.expect("an answer");
-    assert_eq!(next.id().expect("id").as_u64(), Some(2), "the cancelled request was answered");
+    // An answer to the cancelled one could come after that to the first that follows it, not after the second.
+    for id in [2, 3] {
+        bench.far.request(id, "echo").await;
+        let next = bench.far.hear().await.expect("an answer");
+        assert_eq!(next.id().expect("id").as_u64(), Some(id), "the cancelled request was answered");
+    }
     assert_eq!(*bench.seen.dropped.lock(), [Some(CancelReason::ByPeer(Some("no more".into())))]);
     assert_eq!(bench.peer.requests_in_flight(), 0);
 }

@@ -1,0 +1,143 @@
+//! How a client is set up.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use towpath_jsonrpc::RawJson;
+use towpath_link::{LinkLimits, LinkTimeouts};
+use towpath_mcp::{Implementation, Preference, ProbeTimeouts, Revision, SubscriptionLimits};
+use towpath_raw::Lane;
+
+use crate::{Client, ClientHandler, ConnectError, NoHandler, connect};
+
+/// How long a client waits, beside the timeouts of its link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientTimeouts {
+    /// From the first byte to a connection that can be used: probe and handshake together. Default: 30 s.
+    ///
+    /// When it passes, [`Client::connect`] fails with [`ConnectError::Timeout`] and the lane is dropped.
+    pub handshake: Duration,
+    /// How long [`Client::close`] lets calls in flight go on. Default: 0, they are ended at once.
+    ///
+    /// When it passes, they end as `Closed`, with their phase.
+    pub close_grace: Duration,
+    /// How long the server may take to answer the question which era it speaks.
+    pub probe: ProbeTimeouts,
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(30),
+            close_grace: Duration::ZERO,
+            probe: ProbeTimeouts::default(),
+        }
+    }
+}
+
+/// Sets a client up; [`Client::builder`] begins.
+#[must_use = "a builder does nothing until it connects"]
+pub struct ClientBuilder<H = NoHandler> {
+    pub(crate) info: RawJson,
+    pub(crate) capabilities: RawJson,
+    pub(crate) revisions: Vec<Revision>,
+    pub(crate) preference: Preference,
+    pub(crate) limits: LinkLimits,
+    pub(crate) link_timeouts: LinkTimeouts,
+    pub(crate) timeouts: ClientTimeouts,
+    pub(crate) subscription_limits: SubscriptionLimits,
+    pub(crate) handler: Arc<H>,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(info: &Implementation) -> Self {
+        Self {
+            info: info.to_raw().unwrap_or_else(|_| RawJson::empty_object()),
+            capabilities: RawJson::empty_object(),
+            revisions: Revision::ALL.to_vec(),
+            preference: Preference::Auto,
+            limits: LinkLimits::default(),
+            link_timeouts: LinkTimeouts::default(),
+            timeouts: ClientTimeouts::default(),
+            subscription_limits: SubscriptionLimits::default(),
+            handler: Arc::new(NoHandler),
+        }
+    }
+}
+
+impl<H: ClientHandler> ClientBuilder<H> {
+    /// What the client can do: a JSON object; nothing by default.
+    pub fn capabilities(mut self, capabilities: impl Serialize) -> Self {
+        self.capabilities = RawJson::serialize(&capabilities).unwrap_or_else(|_| RawJson::empty_object());
+        self
+    }
+
+    /// The revisions that the client speaks; all of them by default.
+    pub fn revisions(mut self, revisions: impl Into<Vec<Revision>>) -> Self {
+        self.revisions = revisions.into();
+        self
+    }
+
+    /// Which eras the client is willing to speak; modern where the server can, else legacy, by default.
+    pub fn preference(mut self, preference: Preference) -> Self {
+        self.preference = preference;
+        self
+    }
+
+    /// The limits of the link.
+    pub fn limits(mut self, limits: LinkLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The timeouts of the link: those of calls are among them.
+    pub fn link_timeouts(mut self, timeouts: LinkTimeouts) -> Self {
+        self.link_timeouts = timeouts;
+        self
+    }
+
+    /// The timeouts of connecting and closing.
+    pub fn timeouts(mut self, timeouts: ClientTimeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How large a subscription, and what the server acknowledges of it, may be.
+    pub fn subscription_limits(mut self, limits: SubscriptionLimits) -> Self {
+        self.subscription_limits = limits;
+        self
+    }
+
+    /// Who answers what a legacy server asks, and takes what it tells.
+    pub fn handler<N: ClientHandler>(self, handler: N) -> ClientBuilder<N> {
+        ClientBuilder {
+            info: self.info,
+            capabilities: self.capabilities,
+            revisions: self.revisions,
+            preference: self.preference,
+            limits: self.limits,
+            link_timeouts: self.link_timeouts,
+            timeouts: self.timeouts,
+            subscription_limits: self.subscription_limits,
+            handler: Arc::new(handler),
+        }
+    }
+
+    /// Connects over a lane: finds out the era of the server, and makes the handshake of a legacy one. One task is
+    /// started, which the client owns.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]; the lane is gone then, and with it what belonged to it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the lane is dropped with it.
+    pub async fn connect<L>(self, lane: L) -> Result<Client, ConnectError>
+    where
+        L: Lane<Source: Unpin, Sink: Unpin>,
+    {
+        connect::connect(self, lane).await
+    }
+}

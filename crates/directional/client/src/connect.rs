@@ -1,0 +1,172 @@
+//! From a lane to a client: which era, and the handshake where there is one.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use towpath_jsonrpc::{Deadlines, ErrorObject, RawJson};
+use towpath_link::{CallDress, CallError, CallOptions, Link, ModernDress, Peer};
+use towpath_mcp::{
+    Detected, Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Probe, ProbeAction,
+    ProbeTimeouts, Revision, encode, method,
+};
+use towpath_raw::{Lane, Operation, Timeout};
+
+use crate::{
+    Client, ClientBuilder, ClientHandler, ConnectError, ServerInfo,
+    client::Inner,
+    lane::{ClientService, Shared},
+};
+
+pub(crate) async fn connect<H, L>(builder: ClientBuilder<H>, lane: L) -> Result<Client, ConnectError>
+where
+    H: ClientHandler,
+    L: Lane<Source: Unpin, Sink: Unpin>,
+{
+    let shared = Arc::new(Shared::new());
+    let service = ClientService::new(Arc::clone(&builder.handler), Arc::clone(&shared));
+    let (link, peer) = Link::new(lane, service, builder.limits.clone(), builder.link_timeouts.clone());
+    let driver = AbortOnDropHandle::new(tokio::spawn(async move {
+        link.await;
+    }));
+    let after = builder.timeouts.handshake;
+    let server =
+        match timeout(after, Opening { builder: &builder, peer: &peer, shared: &shared }.open()).await {
+            Ok(opened) => opened?,
+            Err(_) => {
+                let source = Timeout { operation: Operation::Handshake, after };
+                return Err(ConnectError::Timeout { peer: Arc::clone(peer.name()), source });
+            }
+        };
+    Ok(Client::new(Inner {
+        peer,
+        server,
+        shared,
+        close_grace: builder.timeouts.close_grace,
+        acknowledge: builder.link_timeouts.call.total,
+        subscription_limits: builder.subscription_limits,
+        _driver: driver,
+    }))
+}
+
+struct Opening<'a, H> {
+    builder: &'a ClientBuilder<H>,
+    peer: &'a Peer,
+    shared: &'a Shared,
+}
+
+impl<H: ClientHandler> Opening<'_, H> {
+    async fn open(&self) -> Result<ServerInfo, ConnectError> {
+        match self.probe().await? {
+            Detected::Modern { revision, discovered } => {
+                self.peer.set_dress(self.modern(revision));
+                Ok(ServerInfo::modern(revision, discovered))
+            }
+            Detected::Legacy(reason) => {
+                tracing::debug!(peer = %self.peer.name(), ?reason, "the server is spoken to as a legacy one");
+                self.peer.set_dress(CallDress::default());
+                self.shared.answer_from_now_on();
+                self.handshake().await
+            }
+            Detected::Incompatible(source) => {
+                Err(ConnectError::Incompatible { peer: Arc::clone(self.peer.name()), source })
+            }
+        }
+    }
+
+    fn modern(&self, revision: Revision) -> CallDress {
+        CallDress {
+            modern: Some(ModernDress {
+                revision,
+                capabilities: self.builder.capabilities.clone(),
+                client_info: self.builder.info.clone(),
+            }),
+        }
+    }
+
+    async fn probe(&self) -> Result<Detected, ConnectError> {
+        let builder = self.builder;
+        let mut probe = Probe::new(
+            Instant::now().into_std(),
+            builder.preference,
+            builder.revisions.clone(),
+            ProbeTimeouts { discover: builder.timeouts.probe.discover.min(FAR) },
+        );
+        loop {
+            match probe.poll_action() {
+                Some(ProbeAction::SendDiscover { revision }) => {
+                    self.peer.set_dress(self.modern(revision));
+                    let call = self.peer.call(method::SERVER_DISCOVER, None, unhurried());
+                    let until = probe.poll_timeout().map(Instant::from_std);
+                    let answer = match until {
+                        Some(until) => tokio::time::timeout_at(until, call).await.ok(),
+                        None => Some(call.await),
+                    };
+                    match answer {
+                        // It is there, and it is no `DiscoverResult`.
+                        Some(Err(CallError::Malformed { .. })) => probe.handle_answer(Ok(RawJson::null())),
+                        Some(answer) => probe.handle_answer(self.answered(answer)?),
+                        None => probe.handle_timeout(Instant::now().into_std()),
+                    }
+                }
+                Some(ProbeAction::Done(detected)) => return Ok(detected),
+                // The handshake follows from what was detected.
+                Some(ProbeAction::SendInitialize) => {}
+                None => probe.handle_timeout(Instant::now().into_std()),
+            }
+        }
+    }
+
+    async fn handshake(&self) -> Result<ServerInfo, ConnectError> {
+        let builder = self.builder;
+        let failed = |source| ConnectError::Handshake { peer: Arc::clone(self.peer.name()), source };
+        // The deadline of the whole opening is the one that counts here.
+        let timeouts = HandshakeTimeouts { initialize: builder.timeouts.handshake.min(FAR) };
+        let now = Instant::now().into_std();
+        let mut handshake = Handshake::new(now, &builder.revisions, timeouts)
+            .map_err(|none| failed(HandshakeError::Malformed(none.to_string())))?;
+        loop {
+            match handshake.poll_action() {
+                Some(HandshakeAction::SendInitialize { revision }) => {
+                    let mut params = BytesMut::new();
+                    encode::initialize_params(&mut params, revision, &builder.capabilities, &builder.info);
+                    let params = RawJson::from_validated(params.freeze());
+                    let call = self.peer.call(method::INITIALIZE, Some(params), unhurried());
+                    handshake.handle_answer(self.answered(call.await)?);
+                }
+                Some(HandshakeAction::SendInitialized) => {
+                    // A link that has ended says so at the first call.
+                    let _ = self.peer.notify(method::INITIALIZED, None).await;
+                }
+                Some(HandshakeAction::Done(negotiated)) => return Ok(ServerInfo::legacy(*negotiated)),
+                Some(HandshakeAction::Failed(source)) => return Err(failed(source)),
+                None => handshake.handle_timeout(Instant::now().into_std()),
+            }
+        }
+    }
+
+    /// An answer of the server, be it an error; or what went wrong with the connection.
+    fn answered(
+        &self,
+        answer: Result<RawJson, CallError>,
+    ) -> Result<Result<RawJson, ErrorObject>, ConnectError> {
+        match answer {
+            Ok(result) => Ok(Ok(result)),
+            Err(CallError::Answered { error, .. }) => Ok(Err(error)),
+            Err(lost) => Err(ConnectError::Lost(lost)),
+        }
+    }
+}
+
+/// About 30 years: deadlines beyond it cannot be reckoned with.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The handshake has its own deadline, and its requests are never cancelled: a server that does not know them would
+/// not know what to do with a cancellation either.
+fn unhurried() -> CallOptions {
+    let mut options = CallOptions::default();
+    options.deadlines = Some(Deadlines { idle: None, total: None });
+    options.uncancellable = true;
+    options
+}
