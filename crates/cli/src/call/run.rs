@@ -1,0 +1,180 @@
+//! The call itself: start, connect, ask, print, close.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncWriteExt, stderr, stdout},
+    sync::mpsc,
+};
+use towpath::{
+    ChildCommand, Client, Implementation, Limits, LogLevel, Message, RawJson,
+    client::{CallOptions, ClientTimeouts, ProbeTimeouts},
+    stdio::{ChildHandle, ChildTimeouts},
+};
+
+use super::{
+    explain::{Explain, LastWords},
+    notes::{Forward, note_line},
+};
+use crate::{
+    args::{CallArgs, EraChoice},
+    exit::{Failure, Status},
+    text::pretty,
+};
+
+/// Makes the call. The handle to the server is put into `child`, for whoever drops this future.
+///
+/// # Cancel safety
+///
+/// Dropped, the call is cancelled, and the connection ends.
+pub(super) async fn run(
+    args: &CallArgs,
+    params: Option<RawJson>,
+    child: &mut Option<ChildHandle>,
+) -> Result<(), Failure> {
+    let until = Instant::now() + args.timeout;
+    let last_words = LastWords::default();
+    let explain = Explain { args, last_words: &last_words };
+    let limits = Limits::default().with_max_message_bytes(args.max_message_size);
+    let (forward, mut others) = mpsc::channel(WAITING_NOTES);
+
+    let lane = command(args, &limits, &last_words)?.spawn().map_err(|error| explain.spawn(&error))?;
+    *child = Some(lane.handle());
+    let client = Client::builder(&Implementation::new("towpath", env!("CARGO_PKG_VERSION")))
+        .preference(args.era.into())
+        .limits(limits.link)
+        .timeouts(timeouts(args, until))
+        .handler(Forward(forward))
+        .connect(lane)
+        .await
+        .map_err(|error| explain.connect(&error))?;
+
+    let mut options = CallOptions::default();
+    options.progress = !args.quiet;
+    options.log_level = Some(if args.verbose > 0 { LogLevel::Debug } else { LogLevel::Info });
+    let mut call = client
+        .call_with(args.method.clone(), params, options)
+        .with_total(Some(until.saturating_duration_since(Instant::now())));
+    loop {
+        let note = tokio::select! {
+            // What belongs to the call comes first. Both are cancel safe: a wait that is dropped takes nothing.
+            biased;
+            note = call.notification() => note,
+            Some(note) = others.recv() => Some(note),
+        };
+        match note {
+            Some(note) => write_note(args, &note).await,
+            None => break,
+        }
+    }
+    while let Ok(note) = others.try_recv() {
+        write_note(args, &note).await;
+    }
+    let result = call.await.map_err(|error| explain.call(&error, &client))?;
+    print(&result).await?;
+    client.close().await;
+    if args.method == "tools/call" && says_that_it_failed(&result) {
+        let cause = "the tool says that it failed: its result, on stdout, has `isError`";
+        return Err(Failure::new(Status::Refused, cause));
+    }
+    Ok(())
+}
+
+fn command(args: &CallArgs, limits: &Limits, last_words: &LastWords) -> Result<ChildCommand, Failure> {
+    let Some((program, arguments)) = args.command.split_first() else {
+        return Err(Failure::new(Status::Usage, "the command is missing"));
+    };
+    let child_timeouts = ChildTimeouts::default()
+        .with_exit_after_stdin_close(Duration::from_secs(1))
+        .with_exit_after_terminate(Duration::from_millis(700));
+    let keep = last_words.clone();
+    let mut command = ChildCommand::new(program)
+        .args(arguments)
+        .limits(limits.lane.clone())
+        .child_timeouts(child_timeouts)
+        .on_stderr_line(move |line| keep.push(line));
+    for (name, value) in &args.env {
+        command = command.env(name, value);
+    }
+    if let Some(directory) = &args.cwd {
+        command = command.current_dir(directory);
+    }
+    Ok(command)
+}
+
+/// A server that is slow to start, since it is downloaded first, is not to be taken for a legacy one; and a legacy one
+/// that says nothing to what it does not know still gets its share of the time. Where there is nothing to fall back to,
+/// silence is no answer.
+fn timeouts(args: &CallArgs, until: Instant) -> ClientTimeouts {
+    let mut timeouts = ClientTimeouts::default();
+    timeouts.handshake = until.saturating_duration_since(Instant::now());
+    let discover = match args.era {
+        EraChoice::Modern => args.timeout * 2,
+        _ => DISCOVER.min(args.timeout / 2),
+    };
+    timeouts.probe = ProbeTimeouts { discover };
+    timeouts
+}
+
+async fn write_note(args: &CallArgs, note: &Message) {
+    if args.quiet {
+        return;
+    }
+    let (line, mut stderr) = (note_line(note), stderr());
+    // A stderr that is closed leaves nobody to tell.
+    let _ = stderr.write_all(line.as_bytes()).await;
+    let _ = stderr.flush().await;
+}
+
+/// The result as it came; for a terminal with lines and indentation.
+async fn print(result: &RawJson) -> Result<(), Failure> {
+    let mut stdout = stdout();
+    let written = async {
+        if io::stdout().is_terminal() {
+            stdout.write_all(pretty(result.as_str()).as_bytes()).await?;
+        } else {
+            stdout.write_all(result.as_bytes()).await?;
+        }
+        stdout.write_all(b"\n").await?;
+        stdout.flush().await
+    };
+    match written.await {
+        // Whoever reads has read enough: `| head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(
+            Status::NotWritten,
+            format!("the result could not be written to stdout: {error}"),
+        )
+        .with_hint("the server has answered; mind that it may have acted before you call again")),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn says_that_it_failed(result: &RawJson) -> bool {
+    let members: BTreeMap<String, Box<RawValue>> = result.deserialize().unwrap_or_default();
+    members.get("isError").is_some_and(|value| value.get() == "true")
+}
+
+/// Log messages and the like that wait to be printed; at the limit further ones are dropped.
+const WAITING_NOTES: usize = 256;
+const DISCOVER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_failed_says_so_at_the_top_of_its_result() {
+        let says = |text: &str| says_that_it_failed(&RawJson::parse(text.to_owned()).unwrap());
+        assert!(says(r#"{"content":[],"isError" : true}"#));
+        for text in [r#"{"isError":false}"#, r#"{"a":{"isError":true}}"#, "{}", "[]", r#"{"isError":"true"}"#]
+        {
+            assert!(!says(text), "{text}");
+        }
+    }
+}

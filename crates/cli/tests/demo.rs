@@ -1,0 +1,38 @@
+//! `towpath demo`.
+
+mod common;
+
+use common::{run, within};
+
+#[tokio::test]
+async fn a_quick_demonstration_loses_changes_and_leaves_nothing() {
+    within(async {
+        let done = run(&["demo", "--quick"]).await;
+        assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+        let rows: Vec<Vec<&str>> = done
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("| stdio"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        // Two eras, three payloads, one call at a time and many.
+        assert_eq!(rows.len(), 12, "{}", done.stdout);
+        for row in &rows {
+            let [_, _, _, calls, p50, p99, rate, lost, changed, left] = row.as_slice() else {
+                panic!("{row:?}")
+            };
+            assert!(calls.parse::<u64>().unwrap() >= 1, "{row:?}");
+            assert!(
+                rate.parse::<f64>().unwrap() > 0.0 && p50.ends_with('s') && p99.ends_with('s'),
+                "{row:?}"
+            );
+            assert_eq!([*lost, *changed, *left], ["0"; 3], "{row:?}");
+        }
+        for era in ["modern", "legacy"] {
+            assert_eq!(rows.iter().filter(|row| row[1] == era).count(), 6);
+        }
+        let last = done.stdout.lines().last().unwrap_or_default();
+        assert!(last.contains("every answer came, each byte for byte"), "{last}");
+    })
+    .await;
+}
