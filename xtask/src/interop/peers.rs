@@ -1,0 +1,201 @@
+//! Who is paired with whom, and how the peers are installed and started.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::Ours;
+use crate::process::{Run, shown, works};
+use crate::workspace::{Result, root};
+
+/// How long the installation of one package manager may take.
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+
+/// One end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Our own client.
+    OurClient,
+    /// Our own server.
+    OurServer,
+    /// The client on the TypeScript SDK 1.x.
+    TypeScript1Client,
+    /// The client on the TypeScript SDK 2.x.
+    TypeScript2Client,
+    /// The server on the TypeScript SDK 2.x.
+    TypeScript2Server,
+    /// `@modelcontextprotocol/server-everything`, on the TypeScript SDK 1.x.
+    Everything,
+    /// The client on the Python SDK.
+    PythonClient,
+    /// The server on the Python SDK.
+    PythonServer,
+}
+
+impl Side {
+    /// The name in the table, and what our client calls a peer.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OurClient | Self::OurServer => "towpath",
+            Self::TypeScript1Client => "ts1",
+            Self::TypeScript2Client | Self::TypeScript2Server => "ts2",
+            Self::Everything => "everything",
+            Self::PythonClient | Self::PythonServer => "py",
+        }
+    }
+}
+
+/// A client, a server, and the eras that they cannot be run in.
+pub(super) struct Pair {
+    pub(super) client: Side,
+    pub(super) server: Side,
+    not: &'static [(&'static str, &'static str)],
+}
+
+impl Pair {
+    /// Why an era does not apply to this pair, if it does not.
+    pub(super) fn not_applicable(&self, era: &str) -> Option<&'static str> {
+        self.not.iter().find(|(name, _)| *name == era).map(|(_, reason)| *reason)
+    }
+}
+
+/// All pairs. A server that speaks both eras takes the era from the first message, so it is not told.
+pub(super) const PAIRS: &[Pair] = &[
+    Pair {
+        client: Side::TypeScript1Client,
+        server: Side::OurServer,
+        not: &[
+            ("modern", "the TypeScript SDK 1.x speaks the legacy era only"),
+            ("auto", "the TypeScript SDK 1.x does not ask a server for its era"),
+        ],
+    },
+    Pair { client: Side::TypeScript2Client, server: Side::OurServer, not: &[] },
+    Pair { client: Side::PythonClient, server: Side::OurServer, not: &[] },
+    Pair {
+        client: Side::OurClient,
+        server: Side::Everything,
+        not: &[("modern", "server-everything is on the TypeScript SDK 1.x: the legacy era only")],
+    },
+    Pair { client: Side::OurClient, server: Side::TypeScript2Server, not: &[] },
+    Pair { client: Side::OurClient, server: Side::PythonServer, not: &[] },
+];
+
+/// Where the peers are, or why they are not.
+pub(super) struct Installed {
+    node: std::result::Result<PathBuf, String>,
+    python: std::result::Result<PathBuf, String>,
+}
+
+impl Installed {
+    /// Installs what is not there yet in the pinned versions.
+    pub(super) fn new() -> Self {
+        Self {
+            node: node().map_err(|error| format!("the Node peers: {error}")),
+            python: python().map_err(|error| format!("the Python peers: {error}")),
+        }
+    }
+
+    /// What could not be installed.
+    pub(super) fn missing(&self) -> Vec<&String> {
+        [&self.node, &self.python].into_iter().filter_map(|folder| folder.as_ref().err()).collect()
+    }
+
+    /// The program of a side with its first arguments, or why there is none.
+    pub(super) fn command(&self, side: Side, ours: &Ours) -> std::result::Result<Vec<OsString>, String> {
+        let node = |script: &str| Ok(vec!["node".into(), self.node.clone()?.join(script).into()]);
+        let python = |script: &str| {
+            let folder = self.python.clone()?;
+            Ok(vec![interpreter(&folder).into(), root().join("tests/interop/python").join(script).into()])
+        };
+        match side {
+            Side::OurClient => Ok(vec![ours.client.clone().into()]),
+            Side::OurServer => Ok(vec![ours.server.clone().into()]),
+            Side::TypeScript1Client => node("client1.mjs"),
+            Side::TypeScript2Client => node("client2.mjs"),
+            Side::TypeScript2Server => node("server2.mjs"),
+            Side::Everything => node("node_modules/@modelcontextprotocol/server-everything/dist/index.js"),
+            Side::PythonClient => python("client.py"),
+            Side::PythonServer => python("server.py"),
+        }
+    }
+}
+
+/// The folder with the Node peers' packages and our scripts: Node looks for packages beside a script.
+fn node() -> Result<PathBuf> {
+    for program in ["node", "npm"] {
+        if !works(Command::new(program).arg("--version")) {
+            return Err(format!("{program} is not installed").into());
+        }
+    }
+    let manifests = root().join("tests/interop/node");
+    let folder = root().join("target/interop/node");
+    install(&folder, &[manifests.join("package.json"), manifests.join("package-lock.json")], |folder| {
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(folder);
+        vec![npm]
+    })?;
+    for entry in std::fs::read_dir(&manifests)? {
+        let script = entry?.path();
+        if let (Some("mjs"), Some(name)) =
+            (script.extension().and_then(|end| end.to_str()), script.file_name())
+        {
+            std::fs::copy(&script, folder.join(name))?;
+        }
+    }
+    Ok(folder)
+}
+
+/// The virtual environment with the Python peers' packages.
+fn python() -> Result<PathBuf> {
+    if !works(
+        Command::new("python3")
+            .args(["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"]),
+    ) {
+        return Err("python3 is not installed, or older than 3.11, or without venv".into());
+    }
+    let folder = root().join("target/interop/python");
+    install(&folder, &[root().join("tests/interop/python/requirements.txt")], |folder| {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv", "environment"]).current_dir(folder);
+        let mut pip = Command::new(interpreter(folder));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .args(["-r", "requirements.txt"])
+            .current_dir(folder);
+        vec![venv, pip]
+    })?;
+    Ok(folder)
+}
+
+fn interpreter(folder: &Path) -> PathBuf {
+    folder.join("environment/bin/python")
+}
+
+/// Installs into a folder what its manifests name, unless the stamp says that this was done.
+fn install(folder: &Path, manifests: &[PathBuf], commands: impl Fn(&Path) -> Vec<Command>) -> Result<()> {
+    let stamp = folder.join("installed");
+    let mut wanted = Vec::new();
+    for manifest in manifests {
+        wanted.extend(std::fs::read(manifest)?);
+    }
+    if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    println!("installing into {}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    std::fs::create_dir_all(folder)?;
+    for manifest in manifests {
+        std::fs::copy(manifest, folder.join(manifest.file_name().unwrap_or_default()))?;
+    }
+    let run = Run::new();
+    for mut command in commands(folder) {
+        run.show(&mut command, INSTALL_LIMIT)?
+            .success()
+            .map_err(|error| format!("{}: {error}", shown(&command)))?;
+    }
+    std::fs::write(stamp, wanted)?;
+    Ok(())
+}
