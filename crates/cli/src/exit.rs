@@ -24,7 +24,7 @@ pub(crate) const TABLE: &[(Status, &str)] = &[
     (Status::Refused, "the server answered with an error, or the tool says that it failed (isError)"),
     (Status::Usage, "the command line is wrong, or the request cannot be made"),
     (Status::NotConnected, "the server could not be started or connected, or speaks no revision in common"),
-    (Status::Lost, "the connection was lost before the answer came"),
+    (Status::Lost, "the connection was lost before the answer came, or the answer was too large"),
     (Status::TimedOut, "there was no answer in time"),
     (Status::NotWritten, "the result could not be written to stdout"),
     (Status::Interrupted, "interrupted, by SIGINT, SIGTERM or SIGHUP"),

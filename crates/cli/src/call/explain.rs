@@ -177,7 +177,9 @@ impl Explain<'_> {
 
     fn other_hint(&self, error: &CallError) -> String {
         match error {
-            CallError::TooLarge { .. } => "raise --max-message-size".into(),
+            CallError::TooLarge { .. } | CallError::AnswerTooLarge { .. } => {
+                "raise --max-message-size".into()
+            }
             CallError::Unsendable { .. } => call_hint(),
             CallError::Malformed { .. } => NOT_THE_PROTOCOL.into(),
             _ => "-v shows more".into(),

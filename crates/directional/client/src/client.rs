@@ -3,11 +3,10 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio_util::task::AbortOnDropHandle;
 use towpath_jsonrpc::RawJson;
 use towpath_link::{Call, CallOptions, LinkEnd, NotifyError, Peer};
 use towpath_mcp::{Filter, Implementation, Negotiated, Revision, SubscriptionLimits, meta};
-use towpath_raw::Lane;
+use towpath_raw::{Lane, TaskScope};
 
 use crate::{ClientBuilder, ConnectError, ListenError, Subscription, lane::Shared};
 
@@ -27,7 +26,7 @@ pub(crate) struct Inner {
     pub(crate) acknowledge: Option<Duration>,
     pub(crate) subscription_limits: SubscriptionLimits,
     /// The one task: it ends with the last clone.
-    pub(crate) _driver: AbortOnDropHandle<()>,
+    pub(crate) _tasks: TaskScope,
 }
 
 /// What a server has said about itself, in either era.

@@ -4,14 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::time::{Instant, timeout};
-use tokio_util::task::AbortOnDropHandle;
 use towpath_jsonrpc::{Deadlines, ErrorObject, RawJson};
 use towpath_link::{CallDress, CallError, CallOptions, Link, ModernDress, Peer};
 use towpath_mcp::{
     Detected, Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Probe, ProbeAction,
     ProbeTimeouts, Revision, encode, method,
 };
-use towpath_raw::{Lane, Operation, Timeout};
+use towpath_raw::{Lane, Operation, TaskScope, Timeout};
 
 use crate::{
     Client, ClientBuilder, ClientHandler, ConnectError, ServerInfo,
@@ -27,9 +26,10 @@ where
     let shared = Arc::new(Shared::new());
     let service = ClientService::new(Arc::clone(&builder.handler), Arc::clone(&shared));
     let (link, peer) = Link::new(lane, service, builder.limits.clone(), builder.link_timeouts.clone());
-    let driver = AbortOnDropHandle::new(tokio::spawn(async move {
+    let tasks = TaskScope::new();
+    tasks.spawn(async move {
         link.await;
-    }));
+    });
     let after = builder.timeouts.handshake;
     let server =
         match timeout(after, Opening { builder: &builder, peer: &peer, shared: &shared }.open()).await {
@@ -46,7 +46,7 @@ where
         close_grace: builder.timeouts.close_grace,
         acknowledge: builder.link_timeouts.call.total,
         subscription_limits: builder.subscription_limits,
-        _driver: driver,
+        _tasks: tasks,
     }))
 }
 

@@ -65,7 +65,7 @@ pub struct Call {
 enum Stage {
     New(Request),
     /// As many calls as may be are in flight.
-    Waiting(Request, BoxFuture<'static, Option<OwnedSemaphorePermit>>, Option<Timeout>),
+    Waiting(Request, BoxFuture<'static, Option<OwnedSemaphorePermit>>, Patience),
     InFlight {
         key: usize,
         _permit: OwnedSemaphorePermit,
@@ -73,6 +73,13 @@ enum Stage {
     /// It could not be sent; the error is still to be told.
     Failed(CallError),
     Ended,
+}
+
+/// How long a call waits for its permit: the time counts towards its total deadline.
+#[derive(Clone, Copy)]
+struct Patience {
+    since: Instant,
+    limit: Option<Timeout>,
 }
 
 impl Call {
@@ -163,11 +170,14 @@ impl Call {
                     }
                     Err(_) => self.wait_for_permit(request),
                 },
-                Stage::Waiting(request, mut permit, limit) => match permit.poll_unpin(cx) {
-                    Poll::Ready(Some(permit)) => self.begin(request, permit),
-                    Poll::Ready(None) => Stage::Failed(self.no_permit(limit)),
+                Stage::Waiting(mut request, mut permit, patience) => match permit.poll_unpin(cx) {
+                    Poll::Ready(Some(permit)) => {
+                        self.spend(&mut request, patience.since);
+                        self.begin(request, permit)
+                    }
+                    Poll::Ready(None) => Stage::Failed(self.no_permit(patience.limit)),
                     Poll::Pending => {
-                        self.stage = Stage::Waiting(request, permit, limit);
+                        self.stage = Stage::Waiting(request, permit, patience);
                         return Poll::Pending;
                     }
                 },
@@ -187,14 +197,21 @@ impl Call {
         let permits = self.shared.permits(request.nested).acquire_owned();
         let deadlines = request.options.deadlines.unwrap_or(self.shared.timeouts.call);
         let limit = deadlines.total.map(|after| Timeout { operation: Operation::ReceiveTotal, after });
-        let until = deadlines.total.map(|total| Instant::now() + total);
+        let since = Instant::now();
+        let until = deadlines.total.and_then(|total| since.checked_add(total));
         let wait = async move {
             match until {
                 Some(until) => timeout_at(until, permits).await.ok()?.ok(),
                 None => permits.await.ok(),
             }
         };
-        Stage::Waiting(request, wait.boxed(), limit)
+        Stage::Waiting(request, wait.boxed(), Patience { since, limit })
+    }
+
+    /// Takes the time that was spent waiting off the total deadline.
+    fn spend(&self, request: &mut Request, since: Instant) {
+        let deadlines = request.options.deadlines.get_or_insert(self.shared.timeouts.call);
+        deadlines.total = deadlines.total.map(|total| total.saturating_sub(since.elapsed()));
     }
 
     /// The permits are closed when the link ends; else it was the deadline.

@@ -356,7 +356,9 @@ async fn a_malformed_answer_ends_its_call() {
 #[tokio::test]
 async fn an_answer_over_the_limit_ends_its_call_and_leaves_the_others() {
     let lane = LaneLimits::default().with_max_message_bytes(300);
-    let mut bench = bench_with(LinkLimits::default(), LinkTimeouts::default(), lane, |_| {});
+    let mut limits = LinkLimits::default();
+    limits.envelope.max_message_bytes = 300;
+    let mut bench = bench_with(limits, LinkTimeouts::default(), lane, |_| {});
     let padding = "x".repeat(2_000);
     let call = bench.peer.call("large", None, CallOptions::default()).start();
     let other = bench.peer.call("small", None, CallOptions::default()).start();

@@ -8,7 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 use towpath_jsonrpc::{
-    Answer, EnvelopeError, Found, Id, Key, Kind, Member, Message, Parsed as Envelope, Scan, parse_any,
+    Answer, EnvelopeError, EnvelopeLimits, Found, Id, Key, Kind, Member, Message, Parsed as Envelope, Scan,
+    parse_any,
 };
 use towpath_mcp::{Fault, method};
 use towpath_raw::{FrameSource, Inbound, Lane, Rejected};
@@ -333,7 +334,9 @@ impl<L: Lane, S: Service> Link<L, S> {
         state.stats.oversized += 1;
         tracing::warn!(peer = %self.shared.peer, %rejected, "passed over a message");
         let Rejected::TooLarge { size, head } = rejected else { return };
-        let (is_answer, id) = match Message::parse(head.clone(), &self.shared.limits.envelope) {
+        // The limit is what it is about; its beginning is small.
+        let limits = EnvelopeLimits { max_message_bytes: head.len(), ..self.shared.limits.envelope };
+        let (is_answer, id) = match Message::parse(head.clone(), &limits) {
             Ok(message) => (matches!(message.kind(), Kind::Result | Kind::Error), message.id().cloned()),
             Err(cut) if cut.is_response() => (true, cut.id().cloned()),
             Err(cut) => (false, cut.reply_id().cloned()),
