@@ -97,6 +97,23 @@ pub(crate) enum Failure {
     Malformed(Arc<str>),
 }
 
+/// Whom a change concerns; to be told after the lock.
+pub(crate) enum Wake {
+    /// A task that waits for it.
+    Task(Waker),
+    /// Whoever asked to be told that a request is no longer wanted.
+    Cancelled(Arc<CancelCell>, CancelReason),
+}
+
+impl Wake {
+    pub(crate) fn wake(self) {
+        match self {
+            Wake::Task(waker) => waker.wake(),
+            Wake::Cancelled(cell, reason) => cell.set(reason),
+        }
+    }
+}
+
 /// A request of the peer in flight.
 #[derive(Default)]
 pub(crate) struct RequestEntry {
@@ -184,15 +201,15 @@ impl State {
     }
 
     /// Ends a call without an answer and gives the waker of whoever waits for it.
-    pub(crate) fn fail_call(&mut self, key: usize, failure: Failure) -> Option<Waker> {
+    pub(crate) fn fail_call(&mut self, key: usize, failure: Failure) -> Option<Wake> {
         let call = self.calls.get_mut(key)?;
         call.outcome = Some(Err(failure));
-        call.waker.take()
+        call.waker.take().map(Wake::Task)
     }
 
     /// Ends all calls in flight and refuses further ones; gives the wakers of those who wait. `phase` knows which
     /// of them were sent.
-    pub(crate) fn end_calls(&mut self, end: &LinkEnd, phase: impl Fn(&Self, u64) -> Phase) -> Vec<Waker> {
+    pub(crate) fn end_calls(&mut self, end: &LinkEnd, phase: impl Fn(&Self, u64) -> Phase) -> Vec<Wake> {
         if self.ended.is_none() {
             self.ended = Some(end.clone());
         }
@@ -223,15 +240,17 @@ impl State {
     }
 
     /// Marks a request of the peer as no longer wanted; its handler is dropped when it is next polled.
-    pub(crate) fn cancel_request(&mut self, key: Key, reason: CancelReason) -> Option<Waker> {
-        let request = self.incoming.get_mut(key)?;
-        if request.cancelled.is_some() {
-            return None;
-        }
-        if let Some(cell) = &request.cell {
-            cell.set(reason.clone());
-        }
-        request.cancelled = Some(reason);
-        request.waker.take()
+    pub(crate) fn cancel_request(
+        &mut self,
+        key: Key,
+        reason: CancelReason,
+    ) -> impl Iterator<Item = Wake> + use<> {
+        let request = self.incoming.get_mut(key).filter(|request| request.cancelled.is_none());
+        let told = request.map(|request| {
+            let cell = request.cell.clone().map(|cell| Wake::Cancelled(cell, reason.clone()));
+            request.cancelled = Some(reason);
+            [cell, request.waker.take().map(Wake::Task)]
+        });
+        told.into_iter().flatten().flatten()
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use towpath_raw::{FrameSink, Lane, LaneError};
 use super::{Link, running::drop_quietly};
 use crate::{
     CancelReason, LinkEnd, Service,
-    state::{Closing, State},
+    state::{Closing, State, Wake},
 };
 
 /// Where a link is on its way to its end.
@@ -111,7 +111,7 @@ impl<L: Lane, S: Service> Link<L, S> {
                 wakers
             };
             self.shared.close_permits();
-            wakers.into_iter().for_each(Waker::wake);
+            wakers.into_iter().for_each(Wake::wake);
             self.stage = Stage::Finishing { end, until: after(self.shared.timeouts.finish) };
         }
     }
@@ -157,17 +157,14 @@ impl<L: Lane, S: Service> Link<L, S> {
         let wakers = {
             let mut state = shared.state.lock();
             state.over = true;
-            let wakers = state.end_calls(end, |state, id| self.phase(state, id));
+            let mut wakers = state.end_calls(end, |state, id| self.phase(state, id));
             state.stats.requests_cut += state.incoming.len() as u64;
-            for (_, _, request) in state.incoming.drain() {
-                if let Some(cell) = request.cell {
-                    cell.set(CancelReason::LinkEnded);
-                }
-            }
+            let cells = state.incoming.drain().filter_map(|(_, _, request)| request.cell);
+            wakers.extend(cells.map(|cell| Wake::Cancelled(cell, CancelReason::LinkEnded)));
             wakers
         };
         shared.close_permits();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Wake::wake);
         shared.room.notify_waiters();
         // Outside the lock: handlers may use their contexts while they are dropped.
         std::mem::take(&mut self.running).into_iter().for_each(drop_quietly);

@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    task::{Context as TaskContext, Poll, Waker},
+    task::{Context as TaskContext, Poll},
 };
 
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Admission, CancelReason, Context, Errand, Service,
     outbox::Origin,
-    state::{Failure, RequestEntry, State},
+    state::{Failure, RequestEntry, State, Wake},
 };
 
 /// How many messages one round takes.
@@ -160,7 +160,7 @@ impl<L: Lane, S: Service> Link<L, S> {
             }
         }
         self.inbox = inbox;
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Wake::wake);
         for work in work {
             match work {
                 Work::Request(key, message) => self.serve(key, message, cx),
@@ -175,7 +175,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         now: std::time::Instant,
         messages: Vec<Result<Message, EnvelopeError>>,
         work: &mut Vec<Work>,
-        wakers: &mut Vec<Waker>,
+        wakers: &mut Vec<Wake>,
     ) {
         let owed = |message: &Result<Message, EnvelopeError>| match message {
             Ok(message) => message.kind() == Kind::Request,
@@ -198,7 +198,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         message: Message,
         batch: Option<usize>,
         work: &mut Vec<Work>,
-        wakers: &mut Vec<Waker>,
+        wakers: &mut Vec<Wake>,
     ) {
         match message.kind() {
             Kind::Result | Kind::Error => {
@@ -210,7 +210,7 @@ impl<L: Lane, S: Service> Link<L, S> {
                 if let Answer::Matched(_, key) = state.outgoing.answer(id)
                     && let Some(call) = state.calls.get_mut(key)
                 {
-                    wakers.extend(call.waker.take());
+                    wakers.extend(call.waker.take().map(Wake::Task));
                     call.outcome = Some(Ok(message));
                 }
             }
@@ -303,7 +303,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         state: &mut State,
         error: &EnvelopeError,
         batch: Option<usize>,
-        wakers: &mut Vec<Waker>,
+        wakers: &mut Vec<Wake>,
     ) {
         state.stats.malformed += 1;
         tracing::warn!(peer = %self.shared.peer, %error, "received what is no JSON-RPC message");
@@ -330,7 +330,7 @@ impl<L: Lane, S: Service> Link<L, S> {
 
     /// A message that was passed over. Its beginning mostly tells what it was: the call that it was to answer ends, or
     /// the request gets its error.
-    fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Waker>) {
+    fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Wake>) {
         state.stats.oversized += 1;
         tracing::warn!(peer = %self.shared.peer, %rejected, "passed over a message");
         let Rejected::TooLarge { size, head } = rejected else { return };
@@ -362,7 +362,7 @@ impl<L: Lane, S: Service> Link<L, S> {
     }
 
     /// The peer does not want the answer to its request any more, or has ended a subscription of ours.
-    fn cancelled(&self, state: &mut State, message: &Message, wakers: &mut Vec<Waker>) {
+    fn cancelled(&self, state: &mut State, message: &Message, wakers: &mut Vec<Wake>) {
         let id = message.raw(Member::RequestId).and_then(|token| Id::parse_token(token).ok());
         let reason = reason(message);
         if let Some(id) = id {
@@ -439,7 +439,7 @@ fn progress(
     now: std::time::Instant,
     message: Message,
     limits: &crate::LinkLimits,
-    wakers: &mut Vec<Waker>,
+    wakers: &mut Vec<Wake>,
 ) {
     let token = message.raw(Member::ProgressToken).and_then(|token| Id::parse_token(token).ok());
     let id = token.and_then(|token| state.tokens.get(&token).copied().or_else(|| token.as_u64()));
@@ -449,24 +449,24 @@ fn progress(
         return;
     };
     call.notes.push(message, limits);
-    wakers.extend(call.waker.take());
+    wakers.extend(call.waker.take().map(Wake::Task));
     state.outgoing.progress(now, id);
 }
 
 /// A notification of a subscription of ours (2026-07-28, basic/patterns/subscriptions).
-fn subscribed(state: &mut State, message: Message, limits: &crate::LinkLimits, wakers: &mut Vec<Waker>) {
+fn subscribed(state: &mut State, message: Message, limits: &crate::LinkLimits, wakers: &mut Vec<Wake>) {
     let id = message.raw(Member::MetaSubscriptionId).and_then(|token| Id::parse_token(token).ok()?.as_u64());
     let key = id.and_then(|id| state.outgoing.get_mut(id).copied());
     match key.and_then(|key| state.calls.get_mut(key)) {
         Some(call) if call.listens => {
             call.notes.push_coalesced(message, limits);
-            wakers.extend(call.waker.take());
+            wakers.extend(call.waker.take().map(Wake::Task));
         }
         _ => state.stats.stray_notifications += 1,
     }
 }
 
-fn end_subscription(state: &mut State, id: &Id, wakers: &mut Vec<Waker>) -> bool {
+fn end_subscription(state: &mut State, id: &Id, wakers: &mut Vec<Wake>) -> bool {
     let Some(id) = id.as_u64() else { return false };
     let Some(key) = state.outgoing.get_mut(id).copied() else { return false };
     if !state.calls.get(key).is_some_and(|call| call.listens) {

@@ -1,6 +1,6 @@
 //! What goes out: frames into the sink, and the sink to the peer.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use towpath_raw::{FrameSink, Lane, LaneError};
 
@@ -8,7 +8,7 @@ use super::{Handed, Link};
 use crate::{
     LinkEnd, Phase, Service,
     outbox::{Origin, Outgoing},
-    state::Failure,
+    state::{Failure, Wake},
 };
 
 impl<L: Lane, S: Service> Link<L, S> {
@@ -45,7 +45,7 @@ impl<L: Lane, S: Service> Link<L, S> {
                 wakers.extend(call.and_then(|key| state.fail_call(key, failure)));
             }
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Wake::wake);
     }
 
     fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), LaneError> {

@@ -1,7 +1,5 @@
 //! What has ended is settled: answers are queued, deadlines kept.
 
-use std::task::Waker;
-
 use tokio::time::Instant;
 use towpath_jsonrpc::{Deadline, Key, encode::TAIL};
 use towpath_mcp::Fault;
@@ -12,7 +10,7 @@ use crate::{
     CancelReason, Phase, Reply, ResultDress, Service, begin,
     begin::Unwritable,
     outbox::Origin,
-    state::{Failure, State},
+    state::{Failure, State, Wake},
 };
 
 impl<L: Lane, S: Service> Link<L, S> {
@@ -38,7 +36,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         if room {
             shared.room.notify_waiters();
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Wake::wake);
         next
     }
 
@@ -98,7 +96,7 @@ impl<L: Lane, S: Service> Link<L, S> {
     }
 
     /// Ends what has run into its deadline.
-    fn expire(&mut self, state: &mut State, now: Instant, wakers: &mut Vec<Waker>) {
+    fn expire(&mut self, state: &mut State, now: Instant, wakers: &mut Vec<Wake>) {
         let now = now.into_std();
         while let Some(expired) = state.outgoing.handle_timeout(now) {
             let operation = match expired.which {
