@@ -1,4 +1,6 @@
-//! Lists the tools of any MCP server that is a command: `cargo run -p towpath --example client -- COMMAND ARGS…`
+//! Lists the tools of an MCP server: of any command, or of the example server beside it.
+//!
+//! Try it: `cargo run -p towpath --example client -- npx -y @modelcontextprotocol/server-everything`
 
 use std::env;
 
@@ -6,8 +8,9 @@ use towpath::{ChildCommand, Client, Implementation};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut command = env::args().skip(1);
-    let program = command.next().ok_or("usage: client COMMAND ARGS…")?;
+    let mut command = env::args_os().skip(1);
+    let beside = env::current_exe()?.with_file_name("server");
+    let program = command.next().unwrap_or(beside.into());
     let lane = ChildCommand::new(program).args(command).spawn()?;
     let client = Client::connect(lane, Implementation::new("lister", "1.0.0")).await?;
     eprintln!("the server speaks {}", client.server().revision);
