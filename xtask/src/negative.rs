@@ -144,6 +144,16 @@ pub(crate) fn promises() -> Result<Vec<String>> {
     Ok(cases.into_iter().map(|case| case.promise).collect())
 }
 
+/// The cases whose place is not in the sources any more: what is wrong with each.
+pub(crate) fn stale() -> Result<Vec<String>> {
+    let cases = read(&std::fs::read_to_string(root().join(TABLE))?)?;
+    let wrong = |case: &Case| {
+        let text = std::fs::read_to_string(root().join(&case.file)).unwrap_or_default();
+        case.apply(&text).err().map(|error| format!("{}: {error}", case.name))
+    };
+    Ok(cases.iter().filter_map(wrong).collect())
+}
+
 /// The cases of one test program each, programs and cases in the order of the table.
 fn by_target<'a>(cases: &[&'a Case]) -> Vec<Vec<&'a Case>> {
     let mut targets: Vec<Vec<&Case>> = Vec::new();

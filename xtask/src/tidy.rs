@@ -13,6 +13,7 @@ mod size;
 mod unsafety;
 mod wording;
 
+use crate::negative;
 use crate::source;
 use crate::workspace::{self, Result, root};
 
@@ -65,7 +66,10 @@ impl Args {
             ("pure layers", graph::pure_layers(&sources)),
             ("limits have tests", limits::tested(&structs, &sources)),
             ("limits are documented", limits::documented(&structs, &page)),
-            ("promises are broken, too", broken::check(&structs, &crate::negative::promises()?)),
+            (
+                "promises are broken, too",
+                broken::check(&structs, &negative::promises()?, &negative::stale()?),
+            ),
             ("async tests have deadlines", asynchrony::deadlines(&sources)),
             ("cancel safety is documented", asynchrony::cancel_safety(&sources)),
             ("no unbounded channels", banned::channels(&sources)),

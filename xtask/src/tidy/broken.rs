@@ -13,9 +13,13 @@ const TABLE: &str = "xtask/negative.toml";
 const PROMISES: usize = 7;
 const CASES: usize = 2;
 
-/// Every setting is named by the `promise` of a case, every promise is broken twice, and what a case names exists.
-pub(super) fn check(structs: &[Settings], promises: &[String]) -> Findings {
+/// Every setting is named by the `promise` of a case, every promise is broken twice, and what a case names exists. `stale`
+/// tells which cases do not fit the sources any more.
+pub(super) fn check(structs: &[Settings], promises: &[String], stale: &[String]) -> Findings {
     let mut findings = Findings::default();
+    for case in stale {
+        findings.fail(TABLE, case);
+    }
     let named: Vec<&str> =
         promises.iter().filter_map(|promise| promise.split_once(": ")).map(|(_, what)| what).collect();
     let settings: Vec<(&Settings, &str)> =
@@ -72,7 +76,7 @@ mod tests {
         // Two of each promise, of which none is about a setting.
         let enough = (1..=PROMISES).flat_map(|number| [format!("{number}: a"), format!("{number}: b")]);
         let promises: Vec<String> = promises.iter().map(|name| (*name).to_owned()).chain(enough).collect();
-        check(&structs, &promises).failures
+        check(&structs, &promises, &[]).failures
     }
 
     const ALL: [&str; 4] = ["1: LaneLimits::max_bytes", "1: LinkLimits::max_bytes", "1: queue", "2: total"];
@@ -104,8 +108,15 @@ mod tests {
     #[test]
     fn a_promise_that_is_broken_once_is_refused() {
         let once: Vec<String> = (2..=PROMISES).flat_map(|n| [format!("{n}: a"), format!("{n}: b")]).collect();
-        let found = check(&[], &[once, vec!["1: a".to_owned()]].concat()).failures;
+        let found = check(&[], &[once, vec!["1: a".to_owned()]].concat(), &[]).failures;
         assert_eq!(found, ["xtask/negative.toml: promise 1 has 1 cases, and needs 2"]);
+    }
+
+    #[test]
+    fn a_stale_case_is_refused() {
+        let enough: Vec<String> =
+            (1..=PROMISES).flat_map(|n| [format!("{n}: a"), format!("{n}: b")]).collect();
+        assert_eq!(check(&[], &enough, &["a: stale".to_owned()]).failures, ["xtask/negative.toml: a: stale"]);
     }
 
     #[test]

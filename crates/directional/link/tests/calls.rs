@@ -143,6 +143,25 @@ async fn beyond_the_limit_a_call_waits_for_a_permit_within_its_deadline() {
     within(next).await.expect("no panic").expect("an answer");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_permit_counts_towards_the_total_deadline() {
+    let mut limits = LinkLimits::default();
+    limits.calls.max_in_flight = 1;
+    let mut bench = bench(limits, LinkTimeouts::default());
+    let first = bench.peer.call("first", None, CallOptions::default()).start();
+    bench.far.hear().await.expect("a request");
+    let start = tokio::time::Instant::now();
+    let next = tokio::spawn(bench.peer.call("next", None, deadlines(None, Some(5 * SECOND))));
+    // It waits from its first poll on.
+    tokio::task::yield_now().await;
+    tokio::time::advance(3 * SECOND).await;
+    bench.far.say(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).await;
+    within(first).await.expect("an answer");
+    assert_eq!(bench.far.hear().await.expect("the next has got the permit").method(), "next");
+    let error = within(next).await.expect("no panic").expect_err("nobody answers");
+    assert_eq!((error.phase(), start.elapsed()), (Phase::OutcomeUnknown, 5 * SECOND));
+}
+
 #[tokio::test]
 async fn every_call_ends_when_the_peer_closes_and_says_how_far_it_got() {
     let mut bench = bench(LinkLimits::default(), LinkTimeouts::default());
