@@ -86,10 +86,16 @@ pub(crate) fn fits(head: &BytesMut, body: &Bytes, shared: &Shared) -> Result<(),
     if seen > limit { Err(MessageTooLarge { limit, seen, exact: true }) } else { Ok(()) }
 }
 
+/// Whether a message that is written whole is within the limit.
+pub(crate) fn fits_whole(message: &BytesMut, shared: &Shared) -> Result<(), MessageTooLarge> {
+    let (seen, limit) = (message.len(), shared.limits.envelope.max_message_bytes);
+    if seen > limit { Err(MessageTooLarge { limit, seen, exact: true }) } else { Ok(()) }
+}
+
 /// Tells the peer that a request of ours is no longer wanted
 /// (2026-07-28, basic/patterns/cancellation; 2025-11-25, basic/utilities/cancellation).
 pub(crate) fn push_cancelled(state: &mut State, id: u64, reason: Option<&str>) {
-    state.outbox.push(Origin::Control, |out| encode::cancelled(out, &Id::from(id), reason));
+    state.outbox.push(Origin::Cancellation(id), |out| encode::cancelled(out, &Id::from(id), reason));
 }
 
 /// The caller's view of a failure.

@@ -210,6 +210,9 @@ impl Call {
 
     /// Takes the time that was spent waiting off the total deadline.
     fn spend(&self, request: &mut Request, since: Instant) {
+        if request.options.listen && request.options.deadlines.is_none() {
+            return;
+        }
         let deadlines = request.options.deadlines.get_or_insert(self.shared.timeouts.call);
         deadlines.total = deadlines.total.map(|total| total.saturating_sub(since.elapsed()));
     }
@@ -316,6 +319,7 @@ fn cancel(state: &mut State, key: usize) -> Option<crate::state::CallEntry> {
         return Some(call);
     }
     let taken_back = state.outbox.retract(call.id);
+    state.withdrawn |= !taken_back;
     if !taken_back && call.cancellable && state.ended.is_none() {
         begin::push_cancelled(state, call.id, None);
     }

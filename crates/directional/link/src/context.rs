@@ -11,6 +11,7 @@ use towpath_mcp::{
 
 use crate::{
     Call, CallOptions, CancelReason, Cancellation, NotifyError, Peer,
+    begin::{self, Unwritable},
     call::Request,
     cancel::CancelCell,
     outbox::Origin,
@@ -141,8 +142,15 @@ impl Context {
                 }
                 state
                     .outbox
-                    .try_push(Origin::Notification, b"", |out| write(out).map(|()| Bytes::new()))
-                    .map_err(|error| NotifyError::Unsendable(error.to_string().into()))
+                    .try_push(Origin::Notification, b"", |out| {
+                        write(out)?;
+                        begin::fits_whole(out, &self.shared).map_err(Unwritable::TooLarge)?;
+                        Ok(Bytes::new())
+                    })
+                    .map_err(|unwritable| match unwritable {
+                        Unwritable::TooLarge(too_large) => NotifyError::TooLarge(too_large),
+                        Unwritable::Encode(error) => NotifyError::Unsendable(error.to_string().into()),
+                    })
             })
             .await
     }

@@ -180,6 +180,9 @@ pub enum NotifyError {
     /// The link has ended.
     #[error("not sent: {0}")]
     Closed(#[source] LinkEnd),
+    /// It is larger than the lane carries.
+    #[error("not sent: {0}")]
+    TooLarge(#[source] MessageTooLarge),
     /// It cannot be sent: the caller's doing.
     #[error("not sent: {0}")]
     Unsendable(Arc<str>),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use towpath_jsonrpc::{Member, Message};
 use towpath_mcp::method;
 
-use crate::LinkLimits;
+use crate::{LinkLimits, driver::DETACHED_BYTES};
 
 /// A bounded queue of the notifications before an answer. When it is full, the newest progress replaces the
 /// one before it, and everything else is dropped and counted.
@@ -21,6 +21,8 @@ impl Notes {
         let size = note.bytes().len();
         let room = self.waiting.len() < limits.max_call_notifications
             && self.bytes + size <= limits.max_call_notification_bytes;
+        // A note may wait long, and must not keep the buffer that it was read into.
+        let note = note.detached(DETACHED_BYTES);
         if room {
             self.bytes += size;
             self.waiting.push_back(note);

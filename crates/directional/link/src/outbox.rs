@@ -23,8 +23,8 @@ pub(crate) enum Origin {
     Batch { refusals: usize },
     /// A notification from a handler.
     Notification,
-    /// A notification of the link itself, of which each call can cause one: a cancellation.
-    Control,
+    /// The cancellation of a request of ours, by its id.
+    Cancellation(u64),
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Unread {
             }
             Origin::Refusal => self.refusals += 1,
             Origin::Notification => self.notification_bytes += bytes,
-            Origin::Call(_) | Origin::Control => {}
+            Origin::Call(_) | Origin::Cancellation(_) => {}
         }
     }
 

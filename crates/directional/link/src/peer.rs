@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use towpath_jsonrpc::{RawJson, encode};
 
 use crate::{
-    Call, CallDress, CallOptions, LinkEnd, LinkStats, NotifyError,
+    Call, CallDress, CallOptions, LinkEnd, LinkStats, NotifyError, begin,
     call::Request,
     outbox::Origin,
     state::{Closing, Shared},
@@ -61,10 +62,11 @@ impl Peer {
         }
         self.shared
             .when_room(false, |state| {
-                state.outbox.push(Origin::Notification, |out| {
+                state.outbox.try_push(Origin::Notification, b"", |out| {
                     encode::notification(out, method, params.as_ref().map(RawJson::as_bytes));
-                });
-                Ok(())
+                    begin::fits_whole(out, &self.shared).map_err(NotifyError::TooLarge)?;
+                    Ok(Bytes::new())
+                })
             })
             .await
     }

@@ -49,6 +49,8 @@ pub(crate) struct State {
     /// Subscriptions of the peer: requests without a deadline.
     pub(crate) listens: Vec<Key>,
     pub(crate) outbox: Outbox,
+    /// A call was dropped whose request may still wait to be written.
+    pub(crate) withdrawn: bool,
     /// The driver, when it sleeps.
     pub(crate) driver: Option<Waker>,
     pub(crate) dress: CallDress,
@@ -145,6 +147,7 @@ impl Shared {
             incoming: Incoming::new(&incoming),
             listens: Vec::new(),
             outbox: Outbox::new(pool),
+            withdrawn: false,
             driver: None,
             dress: CallDress::default(),
             ended: None,
@@ -222,9 +225,12 @@ impl State {
         wakers
     }
 
-    /// The id of the one call in flight, if there is just one.
+    /// The id of the one call that an answer without one can be for, if there is just one: no other is in flight, and no
+    /// answer to one that was given up is still to come.
     pub(crate) fn lone_call(&self) -> Option<u64> {
-        if self.outgoing.len() != 1 {
+        let answers = self.outgoing.stats();
+        let given_up = answers.cancelled + answers.timed_out;
+        if self.outgoing.len() != 1 || given_up > answers.late {
             return None;
         }
         let mut waiting = self.calls.iter().filter(|(_, call)| call.outcome.is_none());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::{SECOND, bench, two_links, until};
 use towpath_jsonrpc::{Deadlines, RawJson};
 use towpath_link::{CallError, CallOptions, LinkLimits, LinkTimeouts, Phase};
-use towpath_raw::Operation;
+use towpath_raw::{LaneLimits, Operation};
 use towpath_testkit::within;
 
 fn json_of(value: &Value) -> RawJson {
@@ -214,4 +214,42 @@ async fn closing_lets_calls_go_on_for_the_grace_and_refuses_new_ones() {
     within(call).await.expect("the answer still comes");
     assert!(bench.far.hear().await.is_none());
     within(bench.link).await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_waited_for_a_permit_has_no_deadline_either() {
+    let mut limits = LinkLimits::default();
+    limits.calls.max_in_flight = 1;
+    let mut bench = bench(limits, LinkTimeouts::default());
+    let first = bench.peer.call("first", None, CallOptions::default()).start();
+    let mut options = CallOptions::default();
+    options.listen = true;
+    let listening = tokio::spawn(bench.peer.call("subscriptions/listen", None, options));
+    assert_eq!(bench.far.hear().await.expect("a request").method(), "first");
+    tokio::time::advance(SECOND).await;
+    bench.far.say(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).await;
+    within(first).await.expect("an answer");
+    assert_eq!(bench.far.hear().await.expect("it has got the permit").method(), "subscriptions/listen");
+    tokio::time::sleep(3_600 * SECOND).await;
+    assert!(!listening.is_finished(), "it lives by liveness, not by a deadline");
+    listening.abort();
+}
+
+#[tokio::test]
+async fn requests_of_dropped_calls_do_not_pile_up_before_a_peer_that_takes_nothing() {
+    let lane = LaneLimits::default().with_write_queue_bytes(1_000);
+    let mut bench = support::bench_with(LinkLimits::default(), LinkTimeouts::default(), lane, |_| {});
+    for _ in 0..2_000 {
+        drop(bench.peer.call("unwanted", None, CallOptions::default()).start());
+        let started = bench.peer.call("unwanted", None, CallOptions::default()).start();
+        tokio::task::yield_now().await;
+        drop(started);
+    }
+    let wanted = bench.peer.call("wanted", None, CallOptions::default()).start();
+    let mut unwanted = 0;
+    while bench.far.hear().await.expect("the request comes").method() != "wanted" {
+        unwanted += 1;
+    }
+    assert!(unwanted < 200, "{unwanted} messages about what nobody wants");
+    drop(wanted);
 }

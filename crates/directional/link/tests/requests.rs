@@ -415,6 +415,67 @@ async fn a_batch_is_answered_in_one_array() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_fit_into_its_batch_is_an_error_among_the_others() {
+    let mut limits = LinkLimits::default();
+    limits.envelope.max_message_bytes = 2_500;
+    let mut bench = bench_with(limits, LinkTimeouts::default(), LaneLimits::default(), |s| s.batches = true);
+    let one = |id: u32| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"large","params":{{}}}}"#);
+    bench.far.say(format!("[{},{},{}]", one(1), one(2), one(3))).await;
+    use towpath_raw::FrameSourceExt;
+    let towpath_raw::Inbound::Frame(frame) =
+        within(bench.far.source.receive()).await.expect("the lane works")
+    else {
+        panic!("not a frame")
+    };
+    assert!(frame.len() <= 2_500, "{} bytes", frame.len());
+    let answers: Vec<serde_json::Value> = serde_json::from_slice(&frame).expect("an array");
+    let reasons: Vec<_> = answers.iter().map(|answer| &answer["error"]["data"]["reason"]).collect();
+    assert_eq!((reasons.len(), answers[0]["error"].is_null()), (3, true), "{answers:?}");
+    assert!(reasons[1..].iter().all(|reason| *reason == "too_large"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_message_does_not_keep_the_buffer_that_it_was_read_into() {
+    let mut bench = bench(LinkLimits::default(), LinkTimeouts::default());
+    let call = bench.peer.call("slow", None, CallOptions::default()).start();
+    bench.far.hear().await.expect("the request");
+    let note =
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+    let mut buffer = note.as_bytes().to_vec();
+    buffer.resize(1 << 20, b' ');
+    let buffer = bytes::Bytes::from(buffer);
+    use towpath_raw::FrameSinkExt;
+    within(bench.far.sink.send(buffer.slice(..note.len()).into())).await.expect("the link reads");
+    // More requests than may be slices of their buffers.
+    let requests: Vec<_> = (0..100)
+        .map(|id| {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"forever","params":{{}}}}"#);
+            let mut buffer = text.clone().into_bytes();
+            buffer.resize(1 << 20, b' ');
+            (bytes::Bytes::from(buffer), text.len())
+        })
+        .collect();
+    for (buffer, length) in &requests {
+        within(bench.far.sink.send(buffer.slice(..*length).into())).await.expect("the link reads");
+    }
+    until("all are in flight", || bench.peer.requests_in_flight() == 100).await;
+    assert!(buffer.is_unique(), "the note keeps its buffer");
+    let kept = requests.iter().filter(|(buffer, _)| !buffer.is_unique()).count();
+    assert!(kept <= 64, "{kept} buffers are kept");
+    drop(call);
+}
+
+#[tokio::test]
+async fn a_notification_over_the_limit_is_an_error_for_whoever_sends_it() {
+    let mut limits = LinkLimits::default();
+    limits.envelope.max_message_bytes = 200;
+    let bench = bench(limits, LinkTimeouts::default());
+    let params = RawJson::parse(format!(r#"{{"text":"{}"}}"#, "x".repeat(200))).expect("JSON");
+    let sent = within(bench.peer.notify("notifications/large", Some(params))).await;
+    assert!(matches!(sent, Err(NotifyError::TooLarge(_))), "{sent:?}");
+}
+
+#[tokio::test]
 async fn a_large_message_is_validated_in_slices_and_what_shares_the_lane_goes_on() {
     let mut bench = bench(LinkLimits::default(), LinkTimeouts::default());
     bench.far.request(1, "wait").await;

@@ -81,6 +81,16 @@ impl Message {
         scan::message(bytes, limits)
     }
 
+    /// The same message in memory of its own, if it is no larger than `most_bytes`: a small message that is kept must not
+    /// keep the large buffer that it was read into.
+    #[must_use]
+    pub fn detached(mut self, most_bytes: usize) -> Self {
+        if self.bytes.len() <= most_bytes {
+            self.bytes = Bytes::copy_from_slice(&self.bytes);
+        }
+        self
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -1,20 +1,41 @@
 //! Tasks that belong to a value.
 
-use std::{future::Future, time::Duration};
+mod slot;
+
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::slot::{Empty, Slot};
 use crate::{Level, Mutex, Operation, Timeout};
 
 /// A set of tasks with one owner: dropped, it stops them all.
 ///
-/// Making one spawns nothing and needs no runtime, and neither does dropping it. [`TaskScope::token`] is
-/// cancelled first in every ending, so that tasks that listen to it can end by themselves.
+/// Making one spawns nothing and needs no runtime, and neither does dropping it: what a task holds is dropped with
+/// the scope, on the spot, even when the runtime is idle or gone. [`TaskScope::token`] is cancelled first in every
+/// ending, so that tasks that listen to it can end by themselves.
 #[derive(Debug)]
 pub struct TaskScope {
     token: CancellationToken,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    /// What each task holds, as long as it does.
+    slots: Vec<Weak<dyn Empty>>,
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tasks").field("set", &self.set).finish_non_exhaustive()
+    }
 }
 
 /// What a drain left.
@@ -31,7 +52,7 @@ impl TaskScope {
     pub fn new() -> Self {
         Self {
             token: CancellationToken::new(),
-            tasks: Mutex::new(Level::Handler, "TaskScope::tasks", JoinSet::new()),
+            tasks: Mutex::new(Level::Handler, "TaskScope::tasks", Tasks::default()),
         }
     }
 
@@ -41,10 +62,14 @@ impl TaskScope {
     ///
     /// Outside a tokio runtime, as `tokio::spawn` does.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let slot = Arc::new(Slot::new(task));
+        let weak = Arc::downgrade(&slot);
         let mut tasks = self.tasks.lock();
         // What has ended is taken out here, so that a long-lived scope does not grow.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        while tasks.set.try_join_next().is_some() {}
+        tasks.slots.retain(|slot| slot.strong_count() > 0);
+        tasks.slots.push(weak);
+        tasks.set.spawn(slot::run(slot));
     }
 
     /// Cancelled when the scope is about to end.
@@ -55,8 +80,8 @@ impl TaskScope {
     /// How many tasks have not been seen to end.
     pub fn len(&self) -> usize {
         let mut tasks = self.tasks.lock();
-        while tasks.try_join_next().is_some() {}
-        tasks.len()
+        while tasks.set.try_join_next().is_some() {}
+        tasks.set.len()
     }
 
     /// Whether every task has ended.
@@ -72,7 +97,7 @@ impl TaskScope {
     /// Dropped, the tasks that are left are stopped at once.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         self.token.cancel();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        let mut tasks = std::mem::take(&mut self.tasks.lock().set);
         let ended = timeout(deadline, async { while tasks.join_next().await.is_some() {} }).await;
         let cut = tasks.len();
         tasks.shutdown().await;
@@ -91,8 +116,10 @@ impl Default for TaskScope {
 
 impl Drop for TaskScope {
     fn drop(&mut self) {
-        // The JoinSet stops the tasks; the token tells those that watch it from elsewhere.
         self.token.cancel();
+        // Aborted, a task drops what it holds when its runtime comes round to it, which can be never.
+        let slots = std::mem::take(&mut self.tasks.get_mut().slots);
+        slots.iter().filter_map(Weak::upgrade).for_each(|slot| slot.empty());
     }
 }
 
@@ -116,6 +143,26 @@ mod tests {
         drop(scope);
         let ended = timeout(Duration::from_secs(5), &mut released).await;
         assert!(ended.expect("the task outlived its scope").is_err());
+    }
+
+    #[test]
+    fn a_dropped_scope_drops_what_its_tasks_hold_though_the_runtime_is_idle() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let held = std::sync::Arc::new(());
+        let scope = TaskScope::new();
+        runtime.block_on(async {
+            let held = held.clone();
+            scope.spawn(async move {
+                pending::<()>().await;
+                drop(held);
+            });
+            tokio::task::yield_now().await;
+        });
+        assert_eq!(std::sync::Arc::strong_count(&held), 2);
+        // Nobody polls the runtime any more, and it is still there.
+        drop(scope);
+        assert_eq!(std::sync::Arc::strong_count(&held), 1, "the task still holds it");
+        drop(runtime);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,9 +8,9 @@ use crate::{Reply, outbox::Origin, state::State};
 
 /// The batches of which some answers are missing. Each holds at least one request in flight, so there are no more
 /// of them than requests.
-#[derive(Default)]
 pub(super) struct Batches {
     open: Slab<Batch>,
+    max_message_bytes: usize,
 }
 
 struct Batch {
@@ -21,13 +21,32 @@ struct Batch {
 }
 
 impl Batches {
+    pub(super) fn new(max_message_bytes: usize) -> Self {
+        Self { open: Slab::new(), max_message_bytes }
+    }
+
     /// A batch that so many answers are owed to.
     pub(super) fn open(&mut self, missing: usize) -> usize {
         self.open.insert(Batch { missing, refusals: 0, answers: BytesMut::new() })
     }
 
-    /// One answer more; or none, for a request that was cancelled. The last one sends the batch.
-    pub(super) fn answer(&mut self, state: &mut State, batch: usize, id: &Id, reply: Option<Reply>) {
+    /// One answer more; or none, for a request that was cancelled. The last one sends the batch. What does not fit
+    /// into one message with the others is answered with `too_large` instead.
+    pub(super) fn answer(
+        &mut self,
+        state: &mut State,
+        batch: usize,
+        id: &Id,
+        reply: Option<Reply>,
+        too_large: impl FnOnce() -> Option<ErrorObject>,
+    ) {
+        let taken = self.open.get(batch).map_or(0, |batch| batch.answers.len());
+        // The brackets, a comma, and the envelope of one result.
+        let room = self.max_message_bytes.saturating_sub(taken + id.to_string().len() + 64);
+        let reply = match reply {
+            Some(Reply::Result(result, _)) if result.len() > room => too_large().map(Reply::Error),
+            reply => reply,
+        };
         self.add(state, batch, |out| match &reply {
             Some(Reply::Result(result, _)) => encode::result(out, id, result.as_bytes()),
             Some(Reply::Error(error)) => encode::error(out, Some(id), error),
@@ -61,11 +80,14 @@ impl Batches {
         if batch.answers.len() == length + 1 {
             batch.answers.truncate(length);
         }
+        // What waits for its siblings is unread as well.
+        state.outbox.unread.answer_bytes += batch.answers.len() - length;
         batch.missing -= 1;
         if batch.missing > 0 {
             return;
         }
         let batch = self.open.remove(key);
+        state.outbox.unread.answer_bytes -= batch.answers.len();
         if !batch.answers.is_empty() {
             state.outbox.push(Origin::Batch { refusals: batch.refusals }, |out| {
                 out.extend_from_slice(&batch.answers);

@@ -31,6 +31,12 @@ const ROUND_MESSAGES: usize = 64;
 /// large message must not hold up what shares the lane.
 const ROUND_BYTES: usize = 256 << 10;
 
+/// How many requests in flight may be slices of the buffers that they were read into; a buffer has up to 256 KiB.
+const SHARED_BUFFERS: usize = 64;
+
+/// Messages up to this size are copied where they would keep a large buffer.
+pub(crate) const DETACHED_BYTES: usize = 16 << 10;
+
 /// A frame after parsing.
 #[expect(
     clippy::large_enum_variant,
@@ -118,11 +124,17 @@ impl<L: Lane, S: Service> Link<L, S> {
                 length.min(ROUND_BYTES)
             }
             Inbound::Skipped(skipped) => {
-                self.shared.state.lock().stats.skipped += 1;
-                tracing::warn!(
-                    peer = %self.shared.peer, bytes = skipped.length, text = %skipped.text,
-                    "passed over bytes that are no message"
-                );
+                let count = {
+                    let mut state = self.shared.state.lock();
+                    state.stats.skipped += 1;
+                    state.stats.skipped
+                };
+                if worth_a_line(count) {
+                    tracing::warn!(
+                        peer = %self.shared.peer, bytes = skipped.length, text = %skipped.text, count,
+                        "passed over bytes that are no message"
+                    );
+                }
                 self.service.skipped(&skipped);
                 skipped.length.clamp(1, ROUND_BYTES)
             }
@@ -203,8 +215,12 @@ impl<L: Lane, S: Service> Link<L, S> {
         match message.kind() {
             Kind::Result | Kind::Error => {
                 let Some(id) = message.id() else {
-                    tracing::warn!(peer = %self.shared.peer, "an error about nothing that was asked: {:?}", message.error());
                     state.stats.stray_answers += 1;
+                    let count = state.stats.stray_answers;
+                    if worth_a_line(count) {
+                        let error = message.error();
+                        tracing::warn!(peer = %self.shared.peer, ?error, count, "an error about nothing that was asked");
+                    }
                     return;
                 };
                 if let Answer::Matched(_, key) = state.outgoing.answer(id)
@@ -238,12 +254,15 @@ impl<L: Lane, S: Service> Link<L, S> {
         let Some(id) = message.id() else { return };
         if !self.service.answers() || self.write_end.is_some() {
             state.stats.requests_dropped += 1;
-            tracing::warn!(
-                peer = %self.shared.peer, method = message.method(),
-                "dropped a request: this side of the connection answers nobody"
-            );
+            let count = state.stats.requests_dropped;
+            if worth_a_line(count) {
+                tracing::warn!(
+                    peer = %self.shared.peer, method = message.method(), count,
+                    "dropped a request: this side of the connection answers nobody"
+                );
+            }
             if let Some(batch) = batch {
-                self.batches.answer(state, batch, id, None);
+                self.batches.answer(state, batch, id, None, || None);
             }
             return;
         }
@@ -275,6 +294,12 @@ impl<L: Lane, S: Service> Link<L, S> {
                 if listens {
                     state.listens.push(key);
                 }
+                // Many small requests must not keep as many large read buffers.
+                let message = if state.incoming.len() > SHARED_BUFFERS {
+                    message.detached(DETACHED_BYTES)
+                } else {
+                    message
+                };
                 work.push(Work::Request(key, message));
             }
             Err(full) => {
@@ -306,7 +331,10 @@ impl<L: Lane, S: Service> Link<L, S> {
         wakers: &mut Vec<Wake>,
     ) {
         state.stats.malformed += 1;
-        tracing::warn!(peer = %self.shared.peer, %error, "received what is no JSON-RPC message");
+        let count = state.stats.malformed;
+        if worth_a_line(count) {
+            tracing::warn!(peer = %self.shared.peer, %error, count, "received what is no JSON-RPC message");
+        }
         if error.is_response() {
             if let Some(id) = error.id()
                 && let Answer::Matched(_, key) = state.outgoing.answer(id)
@@ -332,7 +360,10 @@ impl<L: Lane, S: Service> Link<L, S> {
     /// the request gets its error.
     fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Wake>) {
         state.stats.oversized += 1;
-        tracing::warn!(peer = %self.shared.peer, %rejected, "passed over a message");
+        let count = state.stats.oversized;
+        if worth_a_line(count) {
+            tracing::warn!(peer = %self.shared.peer, %rejected, count, "passed over a message");
+        }
         let Rejected::TooLarge { size, head } = rejected else { return };
         // The limit is what it is about; its beginning is small.
         let limits = EnvelopeLimits { max_message_bytes: head.len(), ..self.shared.limits.envelope };
@@ -428,6 +459,12 @@ fn reason(message: &Message) -> Option<String> {
         reason: Option<String>,
     }
     message.params()?.deserialize::<Params>().ok()?.reason
+}
+
+/// Whether the so-manieth event of its kind is logged: the first few, then ever fewer, so that no peer can fill a disk
+/// with our log. All are counted.
+fn worth_a_line(count: u64) -> bool {
+    count <= 8 || count.is_power_of_two()
 }
 
 fn unread_fault(setting: &'static str) -> Fault {

@@ -24,6 +24,8 @@ use towpath_buffer::{BufferPool, PoolLimits};
 use towpath_jsonrpc::{Key, Scan};
 use towpath_raw::Lane;
 
+pub(crate) use inbound::DETACHED_BYTES;
+
 use crate::{
     LinkEnd, LinkLimits, LinkTimeouts, Peer, Reply, Service,
     outbox::{Origin, Outgoing, Unread},
@@ -68,6 +70,8 @@ pub struct Link<L: Lane, S: Service> {
     write_end: Option<towpath_raw::LaneError>,
     timer: Option<Pin<Box<Sleep>>>,
     batches: batch::Batches,
+    /// How long the queue may be before it is looked through.
+    prune_at: usize,
     /// Panics since the last round.
     panics: u64,
     /// How many refusals were unread in the last round.
@@ -97,6 +101,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         pool: BufferPool,
     ) -> (Self, Peer) {
         let shared = Arc::new(Shared::new(lane.peer(), limits, timeouts, pool));
+        let max_message_bytes = shared.limits.envelope.max_message_bytes;
         let (source, sink) = lane.split();
         let peer = Peer { shared: Arc::clone(&shared) };
         let link = Self {
@@ -118,7 +123,8 @@ impl<L: Lane, S: Service> Link<L, S> {
             read_end: None,
             write_end: None,
             timer: None,
-            batches: batch::Batches::default(),
+            batches: batch::Batches::new(max_message_bytes),
+            prune_at: 0,
             panics: 0,
             unread_refusals: 0,
             stopped_reading: false,

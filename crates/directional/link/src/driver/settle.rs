@@ -13,6 +13,9 @@ use crate::{
     state::{Failure, State, Wake},
 };
 
+/// How many frames may wait before the first look for those that nobody waits for.
+const PRUNE_FRAMES: usize = 64;
+
 impl<L: Lane, S: Service> Link<L, S> {
     /// Settles everything that ended in this round under one lock, and gives the next deadline of a request.
     pub(super) fn settle(&mut self) -> Option<Instant> {
@@ -29,6 +32,7 @@ impl<L: Lane, S: Service> Link<L, S> {
             self.expire(&mut state, now, &mut wakers);
             let room = self.account(&mut state);
             state.outbox.take_into(&mut self.queue);
+            self.prune(&mut state);
             let deadlines = [state.outgoing.poll_timeout(), state.incoming.poll_timeout()];
             (deadlines.into_iter().flatten().min().map(Instant::from_std), room)
         };
@@ -53,7 +57,9 @@ impl<L: Lane, S: Service> Link<L, S> {
             Some(_) => None,
         };
         if let Some(batch) = request.batch {
-            self.batches.answer(state, batch, &id, reply);
+            let (service, limit_bytes) = (&self.service, self.shared.limits.envelope.max_message_bytes);
+            let fault = Fault::TooLarge { what: "the answer", limit_bytes, setting: "max_message_bytes" };
+            self.batches.answer(state, batch, &id, reply, || service.reply_to_fault(&fault));
             return;
         }
         match reply {
@@ -93,6 +99,28 @@ impl<L: Lane, S: Service> Link<L, S> {
         if let Some(error) = self.service.reply_to_fault(&fault) {
             state.outbox.push_error(Origin::Answer, Some(id), &error);
         }
+    }
+
+    /// Takes out of the queue what nobody waits for any more: requests of calls that were dropped, or "answered" by a
+    /// peer that cannot have seen them, and their cancellations. What a peer does not take can grow by nothing else.
+    /// It looks when a call was dropped, and when the queue has doubled.
+    fn prune(&mut self, state: &mut State) {
+        if self.queue.len() < self.prune_at && !std::mem::take(&mut state.withdrawn) {
+            return;
+        }
+        let mut withdrawn = Vec::new();
+        let begun = &mut self.begun;
+        self.queue.retain(|waits| match waits.origin {
+            Origin::Call(id) if state.outgoing.get(id).is_none() => {
+                withdrawn.push(id);
+                begun.add(waits.origin, waits.frame.len());
+                false
+            }
+            // In the order of the queue, a request stands before its cancellation.
+            Origin::Cancellation(id) => withdrawn.binary_search(&id).is_err(),
+            _ => true,
+        });
+        self.prune_at = PRUNE_FRAMES.max(2 * self.queue.len());
     }
 
     /// Ends what has run into its deadline.

@@ -107,6 +107,10 @@ impl Service for Script {
                         Reply::plain(params)
                     }
                     "forever" => std::future::pending().await,
+                    "large" => {
+                        let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_500));
+                        Reply::plain(RawJson::parse(text).expect("JSON"))
+                    }
                     "panic" => panic!("as asked"),
                     "late_panic" => {
                         seen.release.notified().await;

@@ -125,6 +125,11 @@ impl<T> Outgoing<T> {
     }
 
     /// The value of a request in flight.
+    pub fn get(&self, id: u64) -> Option<&T> {
+        self.table.get(id).map(|call| &call.value)
+    }
+
+    /// The value of a request in flight.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         self.table.get_mut(id).map(|call| &mut call.value)
     }
