@@ -96,6 +96,10 @@ impl Lane for MemoryLane {
         Arc::clone(&self.peer)
     }
 
+    fn max_message_bytes(&self) -> usize {
+        self.source.max_message_bytes
+    }
+
     fn split(self) -> (MemorySource, MemorySink) {
         (self.source, self.sink)
     }
@@ -153,8 +157,9 @@ pub struct MemorySource {
     taken: VecDeque<Bytes>,
 }
 
-/// How much is kept of a message that is too large.
+/// How much is kept of the beginning and of the end of a message that is too large.
 const MAX_HEAD_BYTES: usize = 1 << 10;
+const MAX_TAIL_BYTES: usize = 256;
 
 impl MemorySource {
     fn judge(&self, frame: Bytes) -> Inbound {
@@ -164,7 +169,8 @@ impl MemorySource {
         let size = MessageTooLarge { limit: self.max_message_bytes, seen: frame.len(), exact: true };
         // A copy: the slice would keep the whole of it.
         let head = Bytes::copy_from_slice(frame.get(..MAX_HEAD_BYTES).unwrap_or(&frame));
-        Inbound::Rejected(Rejected::TooLarge { size, head })
+        let tail = frame.get(frame.len().saturating_sub(MAX_TAIL_BYTES)..).unwrap_or(&frame);
+        Inbound::Rejected(Rejected::TooLarge { size, head, tail: Bytes::copy_from_slice(tail) })
     }
 }
 

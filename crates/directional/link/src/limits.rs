@@ -50,8 +50,8 @@ pub struct LinkLimits {
     ///
     /// At the limit [`Context::notify`](crate::Context::notify) waits; one notification may go over it.
     pub notification_queue_bytes: usize,
-    /// The limits of one message's envelope. Its `max_message_bytes` holds for what is sent, too; keep it equal to
-    /// that of the lane.
+    /// The limits of one message's envelope. Its `max_message_bytes` holds for what is sent, too; where the lane's
+    /// is lower, that one does.
     pub envelope: EnvelopeLimits,
 }
 

@@ -369,7 +369,7 @@ async fn an_answer_over_the_limit_ends_its_call_and_leaves_the_others() {
     let error = within(call).await.expect_err("it was passed over");
     assert!(matches!(error, towpath_link::CallError::AnswerTooLarge { .. }), "{error}");
     assert!(error.to_string().contains("max_message_bytes"), "{error}");
-    // The id of a lone call is known even where it comes last.
+    // The id may come last, as the official SDKs write it.
     let last = format!(r#"{{"jsonrpc":"2.0","result":{{"text":"{padding}"}},"id":2}}"#);
     bench.far.say(last).await;
     let error = within(other).await.expect_err("it was passed over");
@@ -463,6 +463,15 @@ async fn what_is_kept_of_a_message_does_not_keep_the_buffer_that_it_was_read_int
     let kept = requests.iter().filter(|(buffer, _)| !buffer.is_unique()).count();
     assert!(kept <= 64, "{kept} buffers are kept");
     drop(call);
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_of_the_lane_alone_is_an_error_for_whoever_asked() {
+    let lane = LaneLimits::default().with_max_message_bytes(1_000);
+    let mut bench = bench_with(LinkLimits::default(), LinkTimeouts::default(), lane, |_| {});
+    bench.far.request(1, "large").await;
+    let answer = bench.far.hear().await.expect("an answer");
+    assert_eq!((error_code(&answer), reason(&answer)), (-32600, "too_large".to_owned()));
 }
 
 #[tokio::test]

@@ -23,6 +23,12 @@ pub trait Lane: Send + 'static {
     /// Who is at the other end, for error messages: `child 4711 (npx)`, `own stdio`.
     fn peer(&self) -> Arc<str>;
 
+    /// The largest message that it carries, in bytes, in either direction; unknown to it by default. Who drives it
+    /// refuses what is larger before it is queued.
+    fn max_message_bytes(&self) -> usize {
+        usize::MAX
+    }
+
     /// Takes the lane apart, so that a pending receive never blocks a send.
     fn split(self) -> (Self::Source, Self::Sink);
 }
@@ -106,6 +112,8 @@ pub enum Rejected {
         size: MessageTooLarge,
         /// How it begins: at most 1 KiB, from which the layer above may see what it was about.
         head: Bytes,
+        /// How it ends: at most 256 bytes. Many write the id of an answer after its result.
+        tail: Bytes,
     },
 }
 

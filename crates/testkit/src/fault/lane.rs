@@ -38,6 +38,10 @@ impl<L: Lane> Lane for FaultLane<L> {
         self.lane.peer()
     }
 
+    fn max_message_bytes(&self) -> usize {
+        self.lane.max_message_bytes()
+    }
+
     fn split(self) -> (Self::Source, Self::Sink) {
         let peer = self.lane.peer();
         let (inbound, outbound) = self.plan.gates();

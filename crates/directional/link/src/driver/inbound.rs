@@ -8,20 +8,20 @@ use std::{
 
 use tokio::time::Instant;
 use towpath_jsonrpc::{
-    Answer, EnvelopeError, EnvelopeLimits, Found, Id, Key, Kind, Member, Message, Parsed as Envelope, Scan,
-    parse_any,
+    Answer, EnvelopeError, Key, Kind, Member, Message, Parsed as Envelope, Scan, parse_any,
 };
 use towpath_mcp::{Fault, method};
 use towpath_raw::{FrameSource, Inbound, Lane, Rejected};
 
 use super::{
     Link,
+    news::{progress, subscribed},
+    rejects::worth_a_line,
     running::{Handled, Running, poll_handler},
 };
 use crate::{
-    Admission, CancelReason, Context, Errand, Service,
-    outbox::Origin,
-    state::{Failure, RequestEntry, State, Wake},
+    Admission, Context, Errand, Service,
+    state::{RequestEntry, State, Wake},
 };
 
 /// How many messages one round takes.
@@ -38,10 +38,6 @@ const SHARED_BUFFERS: usize = 64;
 pub(crate) const DETACHED_BYTES: usize = 16 << 10;
 
 /// A frame after parsing.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "almost all are the large one; a box would cost an allocation each"
-)]
 pub(super) enum Parsed {
     Message(Result<Message, EnvelopeError>),
     Batch(Vec<Result<Message, EnvelopeError>>),
@@ -309,108 +305,6 @@ impl<L: Lane, S: Service> Link<L, S> {
         }
     }
 
-    /// Answers a request that is not taken with a small refusal.
-    fn refuse(&mut self, state: &mut State, id: &Id, fault: &Fault, batch: Option<usize>) {
-        state.stats.refused += 1;
-        let error = self.service.reply_to_fault(fault);
-        match (batch, error) {
-            (Some(batch), error) => self.batches.refuse(state, batch, Some(id), error),
-            (None, Some(error)) => state.outbox.push_error(Origin::Refusal, Some(id), &error),
-            (None, None) => {}
-        }
-        self.unread_refusals = state.outbox.unread.refusals;
-    }
-
-    /// What is no message gets an error, if this side answers: the peer may be waiting for something. What was meant
-    /// as an answer ends the call that it was meant for.
-    fn malformed(
-        &mut self,
-        state: &mut State,
-        error: &EnvelopeError,
-        batch: Option<usize>,
-        wakers: &mut Vec<Wake>,
-    ) {
-        state.stats.malformed += 1;
-        let count = state.stats.malformed;
-        if worth_a_line(count) {
-            tracing::warn!(peer = %self.shared.peer, %error, count, "received what is no JSON-RPC message");
-        }
-        if error.is_response() {
-            if let Some(id) = error.id()
-                && let Answer::Matched(_, key) = state.outgoing.answer(id)
-            {
-                wakers.extend(state.fail_call(key, Failure::Malformed(error.to_string().into())));
-            }
-            return;
-        }
-        let reply =
-            self.service.answers().then(|| self.service.reply_to_fault(&Fault::from(error))).flatten();
-        if let Some(batch) = batch {
-            self.batches.refuse(state, batch, error.reply_id(), reply);
-            self.unread_refusals = state.outbox.unread.refusals;
-            return;
-        }
-        if let Some(reply) = reply {
-            state.outbox.push_error(Origin::Refusal, error.reply_id(), &reply);
-            self.unread_refusals = state.outbox.unread.refusals;
-        }
-    }
-
-    /// A message that was passed over. Its beginning mostly tells what it was: the call that it was to answer ends, or
-    /// the request gets its error.
-    fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Wake>) {
-        state.stats.oversized += 1;
-        let count = state.stats.oversized;
-        if worth_a_line(count) {
-            tracing::warn!(peer = %self.shared.peer, %rejected, count, "passed over a message");
-        }
-        let Rejected::TooLarge { size, head } = rejected else { return };
-        // The limit is what it is about; its beginning is small.
-        let limits = EnvelopeLimits { max_message_bytes: head.len(), ..self.shared.limits.envelope };
-        let (is_answer, id) = match Message::parse(head.clone(), &limits) {
-            Ok(message) => (matches!(message.kind(), Kind::Result | Kind::Error), message.id().cloned()),
-            Err(cut) if cut.is_response() => (true, cut.id().cloned()),
-            Err(cut) => (false, cut.reply_id().cloned()),
-        };
-        if is_answer {
-            // An id that comes last was passed over with the rest; it can only be that of a lone call.
-            let id = id.or_else(|| state.lone_call().map(Id::from));
-            if let Some(id) = id
-                && let Answer::Matched(_, key) = state.outgoing.answer(&id)
-            {
-                wakers.extend(state.fail_call(key, Failure::AnswerTooLarge(*size)));
-            }
-            return;
-        }
-        let fault =
-            Fault::TooLarge { what: "the message", limit_bytes: size.limit, setting: "max_message_bytes" };
-        if self.service.answers()
-            && let Some(error) = self.service.reply_to_fault(&fault)
-        {
-            state.outbox.push_error(Origin::Refusal, id.as_ref(), &error);
-            self.unread_refusals = state.outbox.unread.refusals;
-        }
-    }
-
-    /// The peer does not want the answer to its request any more, or has ended a subscription of ours.
-    fn cancelled(&self, state: &mut State, message: &Message, wakers: &mut Vec<Wake>) {
-        let id = message.raw(Member::RequestId).and_then(|token| Id::parse_token(token).ok());
-        let reason = reason(message);
-        if let Some(id) = id {
-            match state.incoming.find(&id) {
-                Found::One(key) if state.incoming.get(key).is_some_and(|r| !r.uncancellable) => {
-                    state.stats.cancelled += 1;
-                    tracing::debug!(peer = %self.shared.peer, %id, ?reason, "the peer cancelled a request");
-                    wakers.extend(state.cancel_request(key, CancelReason::ByPeer(reason)));
-                    return;
-                }
-                Found::Unknown if end_subscription(state, &id, wakers) => return,
-                _ => {}
-            }
-        }
-        state.stats.cancels_ignored += 1;
-    }
-
     /// Lets the service handle a request, up to where its handler waits for something.
     fn serve(&mut self, key: Key, message: Message, cx: &mut TaskContext<'_>) {
         // Cancelled by a later message of the same round: the handler never begins.
@@ -452,64 +346,6 @@ impl<L: Lane, S: Service> Link<L, S> {
     }
 }
 
-/// Why the peer cancels, for logs; it may leave it out.
-fn reason(message: &Message) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Params {
-        reason: Option<String>,
-    }
-    message.params()?.deserialize::<Params>().ok()?.reason
-}
-
-/// Whether the so-manieth event of its kind is logged: the first few, then ever fewer, so that no peer can fill a disk
-/// with our log. All are counted.
-fn worth_a_line(count: u64) -> bool {
-    count <= 8 || count.is_power_of_two()
-}
-
 fn unread_fault(setting: &'static str) -> Fault {
     Fault::Overloaded { what: "too many answers on this connection are unread", setting, retry_after: None }
-}
-
-fn progress(
-    state: &mut State,
-    now: std::time::Instant,
-    message: Message,
-    limits: &crate::LinkLimits,
-    wakers: &mut Vec<Wake>,
-) {
-    let token = message.raw(Member::ProgressToken).and_then(|token| Id::parse_token(token).ok());
-    let id = token.and_then(|token| state.tokens.get(&token).copied().or_else(|| token.as_u64()));
-    let key = id.and_then(|id| state.outgoing.get_mut(id).copied());
-    let (Some(id), Some(call)) = (id, key.and_then(|key| state.calls.get_mut(key))) else {
-        state.stats.stray_notifications += 1;
-        return;
-    };
-    call.notes.push(message, limits);
-    wakers.extend(call.waker.take().map(Wake::Task));
-    state.outgoing.progress(now, id);
-}
-
-/// A notification of a subscription of ours (2026-07-28, basic/patterns/subscriptions).
-fn subscribed(state: &mut State, message: Message, limits: &crate::LinkLimits, wakers: &mut Vec<Wake>) {
-    let id = message.raw(Member::MetaSubscriptionId).and_then(|token| Id::parse_token(token).ok()?.as_u64());
-    let key = id.and_then(|id| state.outgoing.get_mut(id).copied());
-    match key.and_then(|key| state.calls.get_mut(key)) {
-        Some(call) if call.listens => {
-            call.notes.push_coalesced(message, limits);
-            wakers.extend(call.waker.take().map(Wake::Task));
-        }
-        _ => state.stats.stray_notifications += 1,
-    }
-}
-
-fn end_subscription(state: &mut State, id: &Id, wakers: &mut Vec<Wake>) -> bool {
-    let Some(id) = id.as_u64() else { return false };
-    let Some(key) = state.outgoing.get_mut(id).copied() else { return false };
-    if !state.calls.get(key).is_some_and(|call| call.listens) {
-        return false;
-    }
-    state.outgoing.cancel(id);
-    wakers.extend(state.fail_call(key, Failure::EndedByPeer));
-    true
 }

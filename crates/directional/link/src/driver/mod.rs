@@ -6,7 +6,9 @@
 mod batch;
 mod end;
 mod inbound;
+mod news;
 mod outbound;
+mod rejects;
 mod running;
 mod settle;
 
@@ -96,10 +98,12 @@ impl<L: Lane, S: Service> Link<L, S> {
     pub fn with_pool(
         lane: L,
         service: S,
-        limits: LinkLimits,
+        mut limits: LinkLimits,
         timeouts: LinkTimeouts,
         pool: BufferPool,
     ) -> (Self, Peer) {
+        // What the lane would refuse is refused before it is queued, while whoever sends it can be told.
+        limits.envelope.max_message_bytes = limits.envelope.max_message_bytes.min(lane.max_message_bytes());
         let shared = Arc::new(Shared::new(lane.peer(), limits, timeouts, pool));
         let max_message_bytes = shared.limits.envelope.max_message_bytes;
         let (source, sink) = lane.split();

@@ -6,7 +6,7 @@ use towpath_raw::{Inbound, LaneLimits, MessageTooLarge, Rejected};
 
 use super::{
     LARGE_READ_BYTES, MEDIUM_READ_BYTES, SMALL_READ_BYTES,
-    discard::{Discard, MAX_HEAD_BYTES, is_blank},
+    discard::{Discard, MAX_HEAD_BYTES, MAX_TAIL_BYTES, is_blank, last},
 };
 
 /// Cuts a stream of bytes into lines.
@@ -26,7 +26,9 @@ use super::{
 ///
 /// # Memory
 ///
-/// It holds at most `max_message_bytes` plus one chunk. A frame shares the buffer that it was read into, of 8
+/// It holds at most `max_message_bytes` plus one chunk. While its buffer grows it holds the old one too, for as
+/// long as the copy takes: half as much again at most, and up to as much again where `max_message_bytes` is not
+/// much larger than a chunk. A frame shares the buffer that it was read into, of 8
 /// to 256 KiB, with its neighbours, or has one to itself if it is larger: who keeps a small frame for long
 /// copies it, or keeps all of that buffer.
 ///
@@ -250,7 +252,8 @@ impl LineDecoder {
         if line.len() > self.limit {
             let size = MessageTooLarge { limit: self.limit, seen: line.len(), exact: true };
             let head = Bytes::copy_from_slice(line.get(..MAX_HEAD_BYTES).unwrap_or(&line));
-            return Inbound::Rejected(Rejected::TooLarge { size, head });
+            let tail = Bytes::copy_from_slice(last(&line, MAX_TAIL_BYTES));
+            return Inbound::Rejected(Rejected::TooLarge { size, head, tail });
         }
         if line.len() > self.read_bytes {
             self.large_line_bytes = line.len();

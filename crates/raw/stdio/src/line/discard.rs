@@ -18,8 +18,8 @@ enum Kind {
     Blank,
     /// It does not begin as a message does; this is its beginning.
     Banner(Vec<u8>),
-    /// It begins as a message does, and is larger than the limit; this is its beginning.
-    TooLarge(Vec<u8>),
+    /// It begins as a message does, and is larger than the limit; this is how it begins and ends.
+    TooLarge { head: Vec<u8>, tail: Vec<u8> },
 }
 
 impl Discard {
@@ -35,14 +35,18 @@ impl Discard {
             first = bytes.iter().position(|byte| !is_blank(*byte)).unwrap_or(bytes.len());
             match bytes.get(first) {
                 None => {}
-                Some(b'{' | b'[') => self.kind = Kind::TooLarge(Vec::new()),
+                Some(b'{' | b'[') => self.kind = Kind::TooLarge { head: Vec::new(), tail: Vec::new() },
                 Some(_) => self.kind = Kind::Banner(Vec::new()),
             }
         }
         let (beginning, most) = match &mut self.kind {
             Kind::Blank => (None, 0),
             Kind::Banner(beginning) => (Some(beginning), MAX_TEXT_BYTES),
-            Kind::TooLarge(beginning) => (Some(beginning), MAX_HEAD_BYTES),
+            Kind::TooLarge { head, tail } => {
+                tail.extend_from_slice(last(bytes, MAX_TAIL_BYTES));
+                tail.drain(..tail.len().saturating_sub(MAX_TAIL_BYTES));
+                (Some(head), MAX_HEAD_BYTES)
+            }
         };
         if let Some(beginning) = beginning {
             let room = most.saturating_sub(beginning.len());
@@ -63,16 +67,24 @@ impl Discard {
                 let text = printable(&beginning);
                 Some(Inbound::Skipped(Skipped { reason: SkipReason::NotAMessage, length, text }))
             }
-            Kind::TooLarge(beginning) => {
+            Kind::TooLarge { head, tail } => {
                 let size = MessageTooLarge { limit, seen: length, exact: true };
-                Some(Inbound::Rejected(Rejected::TooLarge { size, head: beginning.into() }))
+                Some(Inbound::Rejected(Rejected::TooLarge { size, head: head.into(), tail: tail.into() }))
             }
         }
     }
 }
 
-/// How much is kept of a message that is too large.
+/// How much is kept of the beginning of a message that is too large.
 pub(super) const MAX_HEAD_BYTES: usize = 1 << 10;
+
+/// How much is kept of its end.
+pub(super) const MAX_TAIL_BYTES: usize = 256;
+
+/// The last bytes, at most so many.
+pub(super) fn last(bytes: &[u8], most: usize) -> &[u8] {
+    bytes.get(bytes.len().saturating_sub(most)..).unwrap_or(bytes)
+}
 
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')

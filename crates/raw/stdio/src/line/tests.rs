@@ -196,6 +196,24 @@ fn a_line_without_an_end_takes_bounded_memory() {
 }
 
 #[test]
+fn a_buffer_that_grows_takes_half_as_much_again_for_a_moment_and_no_more() {
+    for (limit, chunk) in [(16 << 20, 64 << 10), (1 << 20, 1 << 10), (64 << 10, 1 << 10)] {
+        let mut decoder = LineDecoder::new(&LaneLimits::default().with_max_message_bytes(limit));
+        let (chunk, mut at_once) = (vec![b'['; chunk], 0);
+        for _ in 0..limit / chunk.len() {
+            let before = decoder.capacity();
+            decoder.feed(&chunk);
+            assert!(decoder.decode().is_none());
+            if decoder.capacity() != before {
+                at_once = at_once.max(before + decoder.capacity());
+            }
+        }
+        let times = at_once as f64 / (limit + 1 + chunk.len()) as f64;
+        assert!(times > 1.0 && times <= 1.5, "{times} times the limit and a chunk");
+    }
+}
+
+#[test]
 fn a_large_line_in_small_chunks_takes_linear_time() {
     // Looking again at what was looked at would take 16,384 × 8 MiB here: minutes, not moments.
     let chunk = [b'['; 1 << 10];

@@ -1,0 +1,133 @@
+//! What comes in and is not taken: refusals, messages that are none, messages that are too large.
+
+use towpath_jsonrpc::{Answer, EnvelopeError, EnvelopeLimits, Id, Kind, Message};
+use towpath_mcp::Fault;
+use towpath_raw::{Lane, Rejected};
+
+use super::Link;
+use crate::{
+    Service,
+    outbox::Origin,
+    state::{Failure, State, Wake},
+};
+
+impl<L: Lane, S: Service> Link<L, S> {
+    /// Answers a request that is not taken with a small refusal.
+    pub(super) fn refuse(&mut self, state: &mut State, id: &Id, fault: &Fault, batch: Option<usize>) {
+        state.stats.refused += 1;
+        let error = self.service.reply_to_fault(fault);
+        match (batch, error) {
+            (Some(batch), error) => self.batches.refuse(state, batch, Some(id), error),
+            (None, Some(error)) => state.outbox.push_error(Origin::Refusal, Some(id), &error),
+            (None, None) => {}
+        }
+        self.unread_refusals = state.outbox.unread.refusals;
+    }
+
+    /// What is no message gets an error, if this side answers: the peer may be waiting for something. What was meant
+    /// as an answer ends the call that it was meant for.
+    pub(super) fn malformed(
+        &mut self,
+        state: &mut State,
+        error: &EnvelopeError,
+        batch: Option<usize>,
+        wakers: &mut Vec<Wake>,
+    ) {
+        state.stats.malformed += 1;
+        let count = state.stats.malformed;
+        if worth_a_line(count) {
+            tracing::warn!(peer = %self.shared.peer, %error, count, "received what is no JSON-RPC message");
+        }
+        if error.is_response() {
+            if let Some(id) = error.id()
+                && let Answer::Matched(_, key) = state.outgoing.answer(id)
+            {
+                wakers.extend(state.fail_call(key, Failure::Malformed(error.to_string().into())));
+            }
+            return;
+        }
+        let reply =
+            self.service.answers().then(|| self.service.reply_to_fault(&Fault::from(error))).flatten();
+        if let Some(batch) = batch {
+            self.batches.refuse(state, batch, error.reply_id(), reply);
+            self.unread_refusals = state.outbox.unread.refusals;
+            return;
+        }
+        if let Some(reply) = reply {
+            state.outbox.push_error(Origin::Refusal, error.reply_id(), &reply);
+            self.unread_refusals = state.outbox.unread.refusals;
+        }
+    }
+
+    /// A message that was passed over. Its beginning mostly tells what it was: the call that it was to answer ends, or
+    /// the request gets its error.
+    pub(super) fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Wake>) {
+        state.stats.oversized += 1;
+        let count = state.stats.oversized;
+        if worth_a_line(count) {
+            tracing::warn!(peer = %self.shared.peer, %rejected, count, "passed over a message");
+        }
+        let Rejected::TooLarge { size, head, tail } = rejected else { return };
+        // The limit is what it is about; its beginning is small.
+        let limits = EnvelopeLimits { max_message_bytes: head.len(), ..self.shared.limits.envelope };
+        let (is_answer, id) = match Message::parse(head.clone(), &limits) {
+            Ok(message) => (matches!(message.kind(), Kind::Result | Kind::Error), message.id().cloned()),
+            Err(cut) if cut.is_response() => (true, cut.id().cloned()),
+            Err(cut) => (false, cut.reply_id().cloned()),
+        };
+        if is_answer {
+            // Many write the id last; one that stands nowhere can only be that of a lone call.
+            let id = id.or_else(|| id_at_the_end(tail)).or_else(|| state.lone_call().map(Id::from));
+            if let Some(id) = id
+                && let Answer::Matched(_, key) = state.outgoing.answer(&id)
+            {
+                wakers.extend(state.fail_call(key, Failure::AnswerTooLarge(*size)));
+            }
+            return;
+        }
+        let fault =
+            Fault::TooLarge { what: "the message", limit_bytes: size.limit, setting: "max_message_bytes" };
+        if self.service.answers()
+            && let Some(error) = self.service.reply_to_fault(&fault)
+        {
+            state.outbox.push_error(Origin::Refusal, id.as_ref(), &error);
+            self.unread_refusals = state.outbox.unread.refusals;
+        }
+    }
+}
+
+/// The id of a message that ends with it, or with it and the version.
+fn id_at_the_end(tail: &[u8]) -> Option<Id> {
+    let tail = tail.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
+    let tail = tail.strip_suffix(br#","jsonrpc":"2.0""#).unwrap_or(tail);
+    let key = br#","id":"#;
+    let at = tail.windows(key.len()).rposition(|window| window == key)?;
+    // What follows the key must be the id and nothing else, or it is another object's member.
+    Id::parse_token(tail.get(at + key.len()..)?.trim_ascii()).ok()
+}
+
+/// Whether the so-manieth event of its kind is logged: the first few, then ever fewer, so that no peer can fill a disk
+/// with our log. All are counted.
+pub(super) fn worth_a_line(count: u64) -> bool {
+    count <= 8 || count.is_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_at_the_end_of_a_message_and_only_there() {
+        for (tail, id) in [
+            (&br#"."}]},"jsonrpc":"2.0","id":5}"#[..], Some(Id::from(5_u64))),
+            (br#".},"id":"a","jsonrpc":"2.0"}"#, Some(Id::from("a"))),
+            (br#".},"id": 7 } "#, Some(Id::from(7_u64))),
+            (br#".,"id":5}}"#, None),
+            (br#".,"id":5,"text":"x"}"#, None),
+            (br#"."text":"...\",\"id\":5"}"#, None),
+            (b"", None),
+        ] {
+            assert_eq!(id_at_the_end(tail), id, "{}", String::from_utf8_lossy(tail));
+        }
+    }
+}
