@@ -43,10 +43,11 @@ impl Args {
         for missing in installed.missing() {
             eprintln!("NOT RUN: {missing}");
         }
-        if self.require
-            && let Some(missing) = installed.missing().first()
-        {
-            return Err(missing.as_str().into());
+        let missing = installed.missing().len();
+        if self.require && missing > 0 {
+            return Err(
+                format!("--require: {missing} of the two groups of peers could not be installed").into()
+            );
         }
         let ours = Ours::build()?;
         let rounds = if self.quick { 1 } else { ROUNDS };

@@ -1,4 +1,5 @@
-//! `cargo xtask test-all`: everything that has to hold, in one command that needs nothing but Rust.
+//! `cargo xtask test-all`: everything that has to hold, in one command. It needs Rust and a POSIX shell; without git, or
+//! outside a checkout, the house rules and the look at `git status` are not run, and it says so.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ struct Bench {
     run: Run,
     metadata: Value,
     temporary: PathBuf,
-    status_before: String,
+    /// What `git status` said; `None` without git.
+    status_before: Option<String>,
 }
 
 /// How a step ended, if it did not fail.
@@ -56,6 +58,9 @@ enum Outcome {
     Passed,
     NotRun(&'static str),
 }
+
+/// How a step ends that needs git.
+const NO_GIT: Outcome = Outcome::NotRun("git, or a checkout, is not there");
 
 type Step = (&'static str, fn(&Bench) -> Result<Outcome>);
 
@@ -65,7 +70,7 @@ const STEPS: &[Step] = &[
         let all = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
         bench.cargo(BUILD_LIMIT, &all)
     }),
-    ("tidy", |_| tidy::Args::default().run().map(|()| Outcome::Passed)),
+    ("tidy", Bench::tidy),
     ("features", Bench::features),
     ("controls", |_| (controls::Args {}).run().map(|()| Outcome::Passed)),
     ("tests", Bench::tests),
@@ -130,6 +135,13 @@ impl Bench {
         command.env("TMPDIR", &self.temporary);
         self.run.show(command, limit)?.success()?;
         Ok(Outcome::Passed)
+    }
+
+    fn tidy(&self) -> Result<Outcome> {
+        if self.status_before.is_none() {
+            return Ok(NO_GIT);
+        }
+        tidy::Args::default().run().map(|()| Outcome::Passed)
     }
 
     fn tests(&self) -> Result<Outcome> {
@@ -197,7 +209,12 @@ impl Bench {
     }
 
     fn status_left(&self) -> Result<Outcome> {
-        nothing(changed(&self.status_before, &status()?), "`git status` is not what it was")
+        match (&self.status_before, status()?) {
+            (Some(before), Some(after)) => {
+                nothing(changed(before, &after), "`git status` is not what it was")
+            }
+            _ => Ok(NO_GIT),
+        }
     }
 }
 
@@ -258,9 +275,14 @@ fn nothing(found: Vec<String>, what: &str) -> Result<Outcome> {
     }
 }
 
-fn status() -> Result<String> {
+/// What git says of the files; `None` if there is no git.
+fn status() -> Result<Option<String>> {
+    if !workspace::has_git() {
+        return Ok(None);
+    }
     let mut git = Command::new("git");
     workspace::output(git.current_dir(root()).args(["status", "--porcelain", "--untracked-files=all"]))
+        .map(Some)
 }
 
 /// The lines that one has and the other has not.

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::process::works;
+
 /// What every command returns; the messages are for a person at a terminal.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -70,8 +72,17 @@ pub(crate) fn target_directory(metadata: &Value) -> Result<PathBuf> {
     Ok(PathBuf::from(text(metadata, "target_directory")?))
 }
 
+/// Whether git can tell which files there are: it is installed, and this is a checkout and no unpacked archive.
+pub(crate) fn has_git() -> bool {
+    // One that is merely unpacked inside somebody else's checkout is not ours.
+    root().join(".git").exists() && works(Command::new("git").arg("--version"))
+}
+
 /// Tracked files, and new ones that are not ignored, relative to the root, sorted.
 pub(crate) fn files() -> Result<Vec<String>> {
+    if !has_git() {
+        return Err("git, and a checkout, are needed to list the files".into());
+    }
     let mut git = Command::new("git");
     git.current_dir(root()).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let listing = output(&mut git)?;

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// The example server of the demonstration, on its own stdin and stdout
     #[command(hide = true)]
     DemoServer,
+    /// Ends a group of processes when stdin ends
+    #[command(hide = true)]
+    Guard,
 }
 
 #[derive(Args, Debug)]
@@ -51,7 +54,7 @@ pub(crate) struct CallArgs {
     /// Which era of the protocol to speak: modern is stateless (from 2026-07-28 on), legacy begins with `initialize`
     #[arg(long, value_enum, default_value_t = EraChoice::Auto)]
     pub(crate) era: EraChoice,
-    /// How long all of it may take, from the start of the server to the answer: 500ms, 30s, 5m
+    /// How long all of it may take, from the start of the server to the last byte of the result: 500ms, 30s, 5m
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = units::duration)]
     pub(crate) timeout: Duration,
     /// The largest message, in either direction: 100k, 64MiB

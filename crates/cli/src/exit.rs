@@ -1,8 +1,8 @@
 //! How the command ends: a status, and one line that says why.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
-use crate::text::one_line;
+use crate::{stderr, text::one_line};
 
 /// The exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) const TABLE: &[(Status, &str)] = &[
     (Status::Usage, "the command line is wrong, or the request cannot be made"),
     (Status::NotConnected, "the server could not be started or connected, or speaks no revision in common"),
     (Status::Lost, "the connection was lost before the answer came, or the answer was too large"),
-    (Status::TimedOut, "there was no answer in time"),
+    (Status::TimedOut, "there was no answer in time, or nobody took the result in time"),
     (Status::NotWritten, "the result could not be written to stdout"),
     (Status::Interrupted, "interrupted, by SIGINT, SIGTERM or SIGHUP"),
 ];
@@ -74,8 +74,7 @@ impl Failure {
 
     /// Says it on stderr.
     pub(crate) fn report(&self) -> ExitCode {
-        // A stderr that is closed leaves nobody to tell.
-        let _ = std::io::stderr().write_all(self.lines().as_bytes());
+        stderr::write_cause(self.lines().into_bytes());
         ExitCode::from(self.status as u8)
     }
 }

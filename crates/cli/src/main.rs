@@ -5,7 +5,9 @@ mod args;
 mod call;
 mod demo;
 mod exit;
+mod guard;
 mod signals;
+mod stderr;
 mod text;
 mod trace;
 mod units;
@@ -19,9 +21,12 @@ fn main() -> ExitCode {
         Command::Call(args) => call::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoServer => demo::serve(),
+        Command::Guard => {
+            guard::run();
+            Ok(())
+        }
     });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    let status = outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
+    stderr::finish();
+    status
 }

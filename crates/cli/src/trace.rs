@@ -1,8 +1,8 @@
 //! What `-v` shows.
 
-use std::io;
-
 use tracing_subscriber::EnvFilter;
+
+use crate::stderr;
 
 /// Traces to stderr from here on, if anything was asked for. The stderr of a server is traced as
 /// `towpath::child`, so it is part of even the shortest trace.
@@ -13,5 +13,5 @@ pub(crate) fn start(verbosity: u8) {
         2 => "debug",
         _ => "trace",
     };
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(|| stderr::Trace).init();
 }

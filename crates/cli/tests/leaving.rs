@@ -48,6 +48,42 @@ async fn a_signal_during_a_call_leaves_no_process() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_killed_leaves_no_process() {
+    within(async {
+        let mark = mark("killed");
+        let (name, value) = mark.split_once('=').unwrap();
+        // The one in the background cares for no SIGTERM.
+        let script = format!("(trap '' TERM; exec sleep 778) & {TOWPATH} demo-server; true");
+        let args = ["call", "tools/call", r#"{"name":"wait"}"#, "--", "sh", "-c", &script];
+        let mut child = towpath(&args).env(name, value).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert_eq!(stderr.next_line().await.unwrap().as_deref(), Some("progress 0: waiting"));
+        // The command, its guard, the shell, what it left in the background, and the server.
+        assert_eq!(processes_with(&mark), 5);
+        signal(&child, Signal::KILL);
+        child.wait().await.unwrap();
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        while processes_with(&mark) > 0 {
+            look.tick().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_ends_well_leaves_no_guard() {
+    within(async {
+        let mark = mark("guard");
+        let (name, value) = mark.split_once('=').unwrap();
+        let output =
+            towpath(&["call", "--", TOWPATH, "demo-server"]).env(name, value).output().await.unwrap();
+        assert_eq!(Finished::from(output).status, Some(0));
+        assert_eq!(processes_with(&mark), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_signal_is_heard_while_nobody_reads_the_result() {
     within(async {
         let mark = mark("unread");

@@ -25,7 +25,15 @@ const LONG: Duration = Duration::from_secs(50);
 struct Echo;
 
 impl Handler for Echo {
-    async fn request(&self, request: Request, _: Context) -> Result<RawJson, ErrorObject> {
+    async fn request(&self, request: Request, context: Context) -> Result<RawJson, ErrorObject> {
+        match request.method() {
+            "ask" => {
+                let answer = context.request("sampling/createMessage", None).await;
+                return answer.map_err(|error| ErrorObject::new(1, error.to_string()));
+            }
+            "wait" => std::future::pending().await,
+            _ => {}
+        }
         Ok(request.params().unwrap_or_else(RawJson::empty_object))
     }
 }
@@ -120,6 +128,72 @@ fn a_million_ids_leave_nothing_behind() {
             assert_eq!(answered.await.expect("no panic"), 1 + 500_000);
             let peak = CountingAllocator::peak_bytes() - before;
             assert!(peak < 4 * MIB, "{} KiB at the peak", peak >> 10);
+        });
+    });
+}
+
+#[test]
+fn questions_to_a_peer_that_never_reads_do_not_pile_up() {
+    isolated("questions_to_a_peer_that_never_reads_do_not_pile_up", || {
+        run(async {
+            let (near, far) = tokio::io::duplex(64 << 10);
+            let serving = tokio::spawn(async move { server().serve(lane(near)).await });
+            let (_unread, mut requests) = tokio::io::split(far);
+            requests.write_all(HANDSHAKE.as_bytes()).await.expect("it reads");
+            tokio::task::yield_now().await;
+            CountingAllocator::reset_peak();
+            let before = CountingAllocator::live_bytes();
+            for id in 1..=30_000_u32 {
+                let ask = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ask\"}}\n");
+                let take_back = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}\n"
+                );
+                // In turns, so that the handler has asked before its request is taken back.
+                for text in [ask, take_back] {
+                    requests.write_all(text.as_bytes()).await.expect("it reads");
+                    tokio::task::yield_now().await;
+                }
+            }
+            let peak = CountingAllocator::peak_bytes() - before;
+            assert!(peak < 8 * MIB, "{} MiB at the peak", peak / MIB);
+            serving.abort();
+        });
+    });
+}
+
+#[test]
+fn answers_that_wait_for_their_batch_are_bounded() {
+    isolated("answers_that_wait_for_their_batch_are_bounded", || {
+        run(async {
+            let (near, far) = tokio::io::duplex(64 << 10);
+            let serving = tokio::spawn(async move { server().serve(lane(near)).await });
+            let (answers, mut requests) = tokio::io::split(far);
+            let _answered = discard(answers);
+            let handshake = HANDSHAKE.replace("2025-11-25", "2025-03-26");
+            requests.write_all(handshake.as_bytes()).await.expect("it reads");
+            tokio::task::yield_now().await;
+            let text = "x".repeat(64 << 10);
+            let mut id = 0;
+            CountingAllocator::reset_peak();
+            let before = CountingAllocator::live_bytes();
+            for _ in 0..30 {
+                let mut batch = String::from("[");
+                for method in std::iter::once("wait").chain(std::iter::repeat_n("echo", 99)) {
+                    use std::fmt::Write;
+                    id += 1;
+                    let comma = if batch.len() > 1 { "," } else { "" };
+                    write!(
+                        batch,
+                        r#"{comma}{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"text":"{text}"}}}}"#
+                    )
+                    .expect("memory");
+                }
+                batch.push_str("]\n");
+                requests.write_all(batch.as_bytes()).await.expect("it reads");
+            }
+            let peak = CountingAllocator::peak_bytes() - before;
+            assert!(peak < 100 * MIB, "{} MiB at the peak, of 190 that were asked for", peak / MIB);
+            serving.abort();
         });
     });
 }

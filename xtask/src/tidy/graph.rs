@@ -25,7 +25,7 @@ const CLI: &str = "towpath-cli";
 const LAYERS: &[(&str, &[&str])] = &[
     (RAW, &[]),
     (BUFFER, &[RAW]),
-    (STDIO, &[RAW, BUFFER]),
+    (STDIO, &[RAW]),
     (JSONRPC, &[]),
     (MCP, &[JSONRPC]),
     (LINK, &[RAW, BUFFER, JSONRPC, MCP]),

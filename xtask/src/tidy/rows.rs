@@ -1,4 +1,5 @@
-//! The pages that list what is promised, row by row: each row names a test, and the test exists.
+//! The pages that list what is promised, row by row: each row names a test, and the test exists. A row that is not held
+//! yet, with its number in brackets, says so instead, or names the step of `test-all` or the page that stands for a test.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,8 @@ use crate::source::Source;
 /// The pages with such rows.
 pub(super) const PAGES: [&str; 2] = ["docs/systems.md", "docs/behaviours.md"];
 
-/// Every row whose first cell is a number names at least one test, and only tests that exist.
+/// Every row whose first cell is a number names at least one test, and only tests that exist. One in brackets says "not
+/// yet", or what holds it instead.
 pub(super) fn check(pages: &[(String, String)], sources: &[Source]) -> Findings {
     let mut findings = Findings::default();
     let tests: BTreeSet<&str> = sources
@@ -24,20 +26,29 @@ pub(super) fn check(pages: &[(String, String)], sources: &[Source]) -> Findings 
                 continue;
             };
             let place = format!("{path}:{}", index + 1);
-            let Some(number) = cells.first().filter(|cell| is_number(cell)) else {
+            let first = cells.first().copied().unwrap_or_default();
+            let open = first.strip_prefix('(').and_then(|number| number.strip_suffix(')'));
+            let Some(number) = Some(open.unwrap_or(first)).filter(|number| is_number(number)) else {
                 column =
                     column.or_else(|| cells.iter().position(|cell| cell.to_lowercase().starts_with("test")));
                 continue;
             };
             findings.checked += 1;
-            if !numbers.insert((*number).to_owned()) {
+            if !numbers.insert(number.to_owned()) {
                 findings.fail(&place, format!("row {number} is there twice"));
             }
             let named = match column {
                 Some(column) => names(cells.get(column).copied().unwrap_or_default(), true),
                 None => names(line, false),
             };
-            if named.is_empty() {
+            let rest = cells.get(1..).unwrap_or_default().join(" ").to_lowercase();
+            if open.is_some() {
+                if !INSTEAD.iter().any(|word| rest.contains(word)) {
+                    let message =
+                        format!("row ({number}) is in brackets: say \"not yet\", or the step that holds it");
+                    findings.fail(&place, message);
+                }
+            } else if named.is_empty() {
                 findings.fail(&place, format!("row {number} names no test"));
             }
             for test in named.iter().filter(|test| !tests.contains(test.as_str())) {
@@ -47,6 +58,9 @@ pub(super) fn check(pages: &[(String, String)], sources: &[Source]) -> Findings 
     }
     findings
 }
+
+/// What a row in brackets has to say: that it is not held yet, or what holds it that is no test.
+const INSTEAD: [&str; 3] = ["not yet", "step `", "by a page"];
 
 fn cells(line: &str) -> Option<Vec<&str>> {
     let inside = line.trim().strip_prefix('|')?;
@@ -92,6 +106,22 @@ mod tests {
     fn a_test_that_does_not_exist_is_refused() {
         assert_eq!(failures("| 1 | `a_peer_is_gone` |").len(), 1);
         assert_eq!(failures("| 1 | `not_a_test` |").len(), 1);
+    }
+
+    #[test]
+    fn a_row_in_brackets_says_what_is_missing_or_what_holds_it() {
+        assert_eq!(failures("| (4.1) | one pump | not yet: the relay | |"), Vec::<String>::new());
+        assert_eq!(failures("| (1.14) | no warnings | the step `clippy` of it | |"), Vec::<String>::new());
+        assert_eq!(failures("| (1) | something | |").len(), 1);
+        // Held by a test and by nothing else: then the brackets are wrong.
+        let page = "| # | What | Tests |\n|---|---|---|\n| (1) | something | `a_peer_is_cut_off` |";
+        assert_eq!(failures(page).len(), 1);
+        assert_eq!(
+            failures("| (1) | not yet: x | |\n| 1 | `a_peer_is_cut_off` |").len(),
+            1,
+            "it is there twice"
+        );
+        assert_eq!(failures("| (1) | not yet, but `there_is_no_such_test` | |").len(), 1);
     }
 
     #[test]

@@ -175,6 +175,16 @@ impl Explain<'_> {
         }
     }
 
+    /// Nobody has taken the result in time.
+    pub(super) fn unread(&self) -> Failure {
+        let cause = format!(
+            "the result was not taken from stdout within {:?} (--timeout), or not all of it",
+            self.args.timeout,
+        );
+        Failure::new(Status::TimedOut, cause)
+            .with_hint("read stdout, or raise --timeout; the server has answered, and may have acted")
+    }
+
     fn other_hint(&self, error: &CallError) -> String {
         match error {
             CallError::TooLarge { .. } | CallError::AnswerTooLarge { .. } => {

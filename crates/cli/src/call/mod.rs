@@ -7,7 +7,7 @@ mod run;
 use std::time::Duration;
 
 use tokio::runtime;
-use towpath::{RawJson, jsonrpc::EnvelopeError, stdio::ChildHandle};
+use towpath::{RawJson, jsonrpc::EnvelopeError};
 
 use crate::{
     args::{CallArgs, call_hint},
@@ -32,18 +32,19 @@ pub(crate) fn run(args: CallArgs) -> Result<(), Failure> {
         Failure::new(Status::NotConnected, format!("cannot start: {error}"))
             .with_hint("check the limits on processes and open files (ulimit -u, -n)")
     })?;
-    let mut child: Option<ChildHandle> = None;
+    let mut started: Option<run::Started> = None;
     let outcome = runtime.block_on(async {
         tokio::select! {
             // First of all: whoever interrupts does not care what else has happened. Both may be dropped: the call
             // takes the connection with it.
             biased;
             signal = signals.received() => Err(Failure::interrupted(signal)),
-            outcome = run::run(&args, params, &mut child) => outcome,
+            outcome = run::run(&args, params, &mut started) => outcome,
         }
     });
     // With it go the client and its lane; a write to a stdout that nobody reads is not waited for.
     runtime.shutdown_background();
+    let (child, guard) = started.map_or((None, None), |started| (Some(started.child), started.guard));
     if let (Some(child), Err(Status::Interrupted | Status::TimedOut)) =
         (child, outcome.as_ref().map_err(Failure::status))
     {
@@ -51,6 +52,9 @@ pub(crate) fn run(args: CallArgs) -> Result<(), Failure> {
         child.terminate();
     }
     towpath::wait_for_children(CHILDREN);
+    if let Some(guard) = guard {
+        guard.finish();
+    }
     outcome
 }
 

@@ -8,8 +8,9 @@ use std::{
 
 use serde_json::value::RawValue;
 use tokio::{
-    io::{AsyncWriteExt, stderr, stdout},
+    io::{AsyncWriteExt, stdout},
     sync::mpsc,
+    time::timeout_at,
 };
 use towpath::{
     ChildCommand, Client, Implementation, Limits, LogLevel, Message, RawJson,
@@ -24,10 +25,18 @@ use super::{
 use crate::{
     args::{CallArgs, EraChoice},
     exit::{Failure, Status},
+    guard::Guard,
+    stderr,
     text::pretty,
 };
 
-/// Makes the call. The handle to the server is put into `child`, for whoever drops this future.
+/// The server, and the guard of what it starts.
+pub(super) struct Started {
+    pub(super) child: ChildHandle,
+    pub(super) guard: Option<Guard>,
+}
+
+/// Makes the call. What was started is put into `started`, for whoever drops this future.
 ///
 /// # Cancel safety
 ///
@@ -35,7 +44,7 @@ use crate::{
 pub(super) async fn run(
     args: &CallArgs,
     params: Option<RawJson>,
-    child: &mut Option<ChildHandle>,
+    started: &mut Option<Started>,
 ) -> Result<(), Failure> {
     let until = Instant::now() + args.timeout;
     let last_words = LastWords::default();
@@ -44,7 +53,12 @@ pub(super) async fn run(
     let (forward, mut others) = mpsc::channel(WAITING_NOTES);
 
     let lane = command(args, &limits, &last_words)?.spawn().map_err(|error| explain.spawn(&error))?;
-    *child = Some(lane.handle());
+    let child = lane.handle();
+    let guard = Guard::start(child.pid()).map_err(|error| {
+        // The call can be made without one.
+        stderr::write(format!("no guard of the server's processes: {error}\n").into_bytes());
+    });
+    *started = Some(Started { child, guard: guard.ok() });
     let client = Client::builder(&Implementation::new("towpath", env!("CARGO_PKG_VERSION")))
         .preference(args.era.into())
         .limits(limits.link)
@@ -68,16 +82,17 @@ pub(super) async fn run(
             Some(note) = others.recv() => Some(note),
         };
         match note {
-            Some(note) => write_note(args, &note).await,
+            Some(note) => write_note(args, &note),
             None => break,
         }
     }
     while let Ok(note) = others.try_recv() {
-        write_note(args, &note).await;
+        write_note(args, &note);
     }
     let result = call.await.map_err(|error| explain.call(&error, &client))?;
-    print(&result).await?;
-    client.close().await;
+    timeout_at(until.into(), print(&result)).await.map_err(|_| explain.unread())??;
+    // The result is out: a server that takes its time with the end is ended, and that is no failure of the call.
+    let _ = timeout_at(until.into(), client.close()).await;
     if args.method == "tools/call" && says_that_it_failed(&result) {
         let cause = "the tool says that it failed: its result, on stdout, has `isError`";
         return Err(Failure::new(Status::Refused, cause));
@@ -121,14 +136,10 @@ fn timeouts(args: &CallArgs, until: Instant) -> ClientTimeouts {
     timeouts
 }
 
-async fn write_note(args: &CallArgs, note: &Message) {
-    if args.quiet {
-        return;
+fn write_note(args: &CallArgs, note: &Message) {
+    if !args.quiet {
+        stderr::write(note_line(note).into_bytes());
     }
-    let (line, mut stderr) = (note_line(note), stderr());
-    // A stderr that is closed leaves nobody to tell.
-    let _ = stderr.write_all(line.as_bytes()).await;
-    let _ = stderr.flush().await;
 }
 
 /// The result as it came; for a terminal with lines and indentation.
