@@ -73,6 +73,10 @@ where
         self.source.peer.clone()
     }
 
+    fn max_message_bytes(&self) -> usize {
+        self.source.max_message_bytes
+    }
+
     fn split(self) -> (Self::Source, Self::Sink) {
         (self.source, self.sink)
     }
@@ -84,6 +88,7 @@ pub struct LineSource<R> {
     /// Given up at the end.
     reader: Option<R>,
     decoder: LineDecoder,
+    pub(crate) max_message_bytes: usize,
     peer: Arc<str>,
     failure: Option<LaneError>,
 }
@@ -91,7 +96,9 @@ pub struct LineSource<R> {
 impl<R> LineSource<R> {
     /// A source of the lines that `peer` writes.
     pub fn new(reader: R, peer: impl Into<Arc<str>>, limits: &LaneLimits) -> Self {
-        Self { reader: Some(reader), decoder: LineDecoder::new(limits), peer: peer.into(), failure: None }
+        let max_message_bytes = limits.max_message_bytes;
+        let decoder = LineDecoder::new(limits);
+        Self { reader: Some(reader), decoder, max_message_bytes, peer: peer.into(), failure: None }
     }
 
     /// How many blank lines were passed over.

@@ -38,6 +38,12 @@
 //! neither blocks nor needs a runtime either. [`wait_for_children`] is for the end of a program: it blocks until
 //! all trees that were dropped are gone.
 //!
+//! # Threads
+//!
+//! Children are owned by one thread of this process, which the first of them starts. What they write to stderr and
+//! how they end is traced, with the target `towpath::child`, and passed to callbacks on a second one, which is
+//! started when there is somebody to hear it; lines for which a slow listener leaves no room are dropped.
+//!
 //! # Features
 //!
 //! None.

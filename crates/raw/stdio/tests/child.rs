@@ -95,6 +95,21 @@ async fn the_child_gets_arguments_environment_and_directory_and_its_stderr_is_pa
 }
 
 #[tokio::test]
+async fn a_callback_can_start_a_child_itself() {
+    let (spawned, seen) = mpsc::channel();
+    let lane = sh("echo line >&2; exec cat")
+        .on_stderr_line(move |_| {
+            let lane = ChildCommand::new("cat").spawn().expect("cat starts");
+            spawned.send(lane.handle().pid()).expect("the test listens");
+        })
+        .spawn()
+        .expect("sh starts");
+    let pid = tokio::task::spawn_blocking(move || seen.recv_timeout(common::DEADLINE));
+    assert!(pid.await.expect("no panic").expect("it hung") > 0);
+    drop(lane);
+}
+
+#[tokio::test]
 async fn a_child_that_never_reads_ends_its_lane() {
     let lane = ChildCommand::new("sleep")
         .arg("1000")

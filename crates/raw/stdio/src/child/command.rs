@@ -10,7 +10,7 @@ use std::{
 
 use towpath_raw::{LaneLimits, LaneTimeouts};
 
-use super::{ChildLane, SpawnError, stderr::OnLine};
+use super::{ChildLane, SpawnError, log::OnLine};
 
 /// How long a child may take to end, step by step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,8 +171,9 @@ impl ChildCommand {
     /// Calls `on_line` with each line that the child writes to stderr, made printable; a line over 4 KiB comes
     /// in pieces.
     ///
-    /// It is called on the thread that owns all children of this process, so it must return soon. If it
-    /// panics, it is not called again.
+    /// It is called on a thread that all children of this process share, where they are traced too, and may
+    /// block, start children, or end them. While it is busy 1 MiB of lines wait for all children together;
+    /// more are dropped, and one line says how many. If it panics, it is not called again.
     #[must_use]
     pub fn on_stderr_line(mut self, on_line: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_stderr_line = Some(Arc::new(on_line));

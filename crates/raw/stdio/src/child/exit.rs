@@ -24,7 +24,12 @@ pub enum ChildStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
-    /// It ended, and other code of this process took the news of how.
+    /// It ended, and other code of this process took the news of how: it waits for every child there is
+    /// (`waitpid(-1)`), or ignores SIGCHLD.
+    ///
+    /// Then nothing keeps the system from giving the number of the child to another process. What it has left
+    /// behind is signalled only while its group has a member of our session that was seen before, which leaves a
+    /// moment between that look and the signal. A program that starts children had better not do it.
     Unknown,
 }
 

@@ -6,34 +6,49 @@ use std::{
     str::{self, FromStr},
 };
 
-/// One process of each group that still runs beside its leader, by the group's id.
+/// A process, which no other that gets its number later can be taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) pid: i32,
+    pub(super) session: i32,
+    /// When it was started, in the ticks of the system.
+    pub(super) started: u64,
+}
+
+/// The processes of each group that still run beside its leader, by the group's id.
+///
+/// A process whose id is the group's is its leader, and counts as none: neither a leader of ours that is on its
+/// way out, nor somebody else's that was given the number.
 ///
 /// The system tells only through `/proc`, so one reading serves all groups in question.
-pub(super) fn survivors(leaders: &[i32]) -> io::Result<HashMap<i32, i32>> {
-    let mut found = HashMap::new();
+pub(super) fn members(leaders: &[i32]) -> io::Result<HashMap<i32, Vec<Member>>> {
+    let mut found: HashMap<i32, Vec<Member>> = HashMap::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| i32::from_str(name).ok()) else { continue };
-        // A process that has gone meanwhile is no survivor.
+        // A process that has gone meanwhile is no member.
         let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { continue };
-        if let Some(group) = running_in(&stat)
+        if let Some((group, session, started)) = running_in(&stat)
             && group != pid
             && leaders.contains(&group)
         {
-            found.entry(group).or_insert(pid);
+            found.entry(group).or_default().push(Member { pid, session, started });
         }
     }
     Ok(found)
 }
 
-/// The group of the process that a line of `/proc/<pid>/stat` is about, unless it has ended.
-fn running_in(stat: &[u8]) -> Option<i32> {
+/// The group, the session and the start of the process that a line of `/proc/<pid>/stat` is about, unless it has ended.
+fn running_in(stat: &[u8]) -> Option<(i32, i32, u64)> {
     // The name may hold anything, parentheses and newlines too; the rest may not.
     let name_end = memchr::memrchr(b')', stat)?;
     let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
     let state = fields.next()?;
     let group = fields.nth(1)?.parse().ok()?;
-    (!matches!(state, "Z" | "X" | "x")).then_some(group)
+    let session = fields.next()?.parse().ok()?;
+    // The 22nd field of all; the session is the sixth.
+    let started = fields.nth(15)?.parse().ok()?;
+    (!matches!(state, "Z" | "X" | "x")).then_some((group, session, started))
 }
 
 #[cfg(test)]
@@ -41,10 +56,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_group_is_read_whatever_the_process_is_called() {
-        assert_eq!(running_in(b"12 (cat) S 1 34 34 0 -1\n"), Some(34));
-        assert_eq!(running_in(b"12 (a) Z 9 (\n) R 1 35 34 0 -1\n"), Some(35));
-        assert_eq!(running_in(b"12 (cat) Z 1 34 34 0 -1\n"), None);
+    fn group_session_and_start_are_read_whatever_the_process_is_called() {
+        let read = |start: &str| {
+            running_in(format!("{start} 0 -1 5 6 7 8 9 10 11 12 13 20 0 1 0 777 4096\n").as_bytes())
+        };
+        assert_eq!(read("12 (cat) S 1 34 33"), Some((34, 33, 777)));
+        assert_eq!(read("12 (a) Z 9 (\n) R 1 35 33"), Some((35, 33, 777)));
+        assert_eq!(read("12 (cat) Z 1 34 33"), None);
         assert_eq!(running_in(b"12 (cat"), None);
     }
 }

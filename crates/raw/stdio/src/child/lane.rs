@@ -34,6 +34,9 @@ use crate::{
 ///
 /// A process that leaves the group (`setsid`) has left the tree.
 ///
+/// Other code of this process must not take the news of the child's exit: see
+/// [`ChildStatus::Unknown`](crate::ChildStatus::Unknown).
+///
 /// [`exit_after_stdin_close`]: crate::ChildTimeouts::exit_after_stdin_close
 /// [`exit_after_terminate`]: crate::ChildTimeouts::exit_after_terminate
 ///
@@ -104,6 +107,10 @@ impl Lane for ChildLane {
 
     fn peer(&self) -> Arc<str> {
         self.handle.owner.0.peer.clone()
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        self.source.lines.max_message_bytes
     }
 
     fn split(self) -> (Self::Source, Self::Sink) {

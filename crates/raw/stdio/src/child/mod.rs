@@ -1,10 +1,12 @@
 //! Child processes as lanes. One thread owns them all: it spawns, drains stderr, escalates and reaps.
+//! Another tells of them, so that it never waits for whoever listens.
 
 mod command;
 mod escalation;
 mod exit;
 mod group;
 mod lane;
+mod log;
 mod reaper;
 mod spawn;
 mod stderr;

@@ -26,7 +26,8 @@ use rustix::{
 use super::{
     ChildLane,
     escalation::Escalation,
-    group::survivors,
+    group::members,
+    log::{Audience, Severity, about_all, flush},
     spawn::SpawnRequest,
     stderr::StderrLog,
     tree::{Shared, Tree, wake},
@@ -47,12 +48,16 @@ pub struct LeftChild {
 /// Waits until every child that this process has started through [`ChildCommand`](crate::ChildCommand) is gone
 /// with everything that it started: for the end of a program, after the lanes were dropped.
 ///
-/// What is left at the deadline is killed, and returned. It blocks the thread.
+/// What is left at the deadline is killed, and returned. It blocks the thread. What is known of the children by
+/// then is traced and passed on before it returns, if whoever hears it takes it within the deadline and within a
+/// second.
 pub fn wait_for_children(deadline: Duration) -> Vec<LeftChild> {
     let Some(reaper) = REAPER.get() else { return Vec::new() };
+    let started = Instant::now();
     let (idle, gone) = mpsc::sync_channel(1);
     reaper.ask(Request::WhenIdle(idle));
     if !matches!(gone.recv_timeout(deadline), Err(mpsc::RecvTimeoutError::Timeout)) {
+        flush(deadline.saturating_sub(started.elapsed()).min(AT_MOST_TOLD));
         return Vec::new();
     }
     let (reply, left) = mpsc::sync_channel(1);
@@ -69,7 +74,7 @@ pub(super) fn spawn(request: SpawnRequest) -> io::Result<ChildLane> {
         Some(reaper) => reaper,
         None => {
             // If another thread is faster, its reaper stays, and the thread of this one ends with it.
-            let started = Reaper::start()?;
+            let (started, _) = Reaper::start()?;
             REAPER.get_or_init(|| started)
         }
     };
@@ -84,7 +89,17 @@ static REAPER: OnceLock<Reaper> = OnceLock::new();
 struct Reaper {
     /// Not bounded: only spawning and waiting at the end write to it, and they wait for their reply.
     requests: SyncSender<Request>,
-    wake: Arc<OwnedFd>,
+    // After the requests: fields drop in order, and the thread must find them closed when it wakes.
+    wake: WakeOnDrop,
+}
+
+/// Has the thread look.
+struct WakeOnDrop(Arc<OwnedFd>);
+
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        wake(&self.0);
+    }
 }
 
 /// How many requests may wait for the thread.
@@ -97,7 +112,7 @@ enum Request {
 }
 
 impl Reaper {
-    fn start() -> io::Result<Self> {
+    fn start() -> io::Result<(Self, thread::JoinHandle<()>)> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &wake, token(WAKE_ID, Kind::Wake), epoll::EventFlags::IN)?;
@@ -112,20 +127,14 @@ impl Reaper {
             when_idle: Vec::new(),
             buffer: vec![0; 64 << 10],
         };
-        thread::Builder::new().name("towpath-reaper".into()).spawn(move || thread.run())?;
-        Ok(Self { requests, wake })
+        let thread = thread::Builder::new().name("towpath-reaper".into()).spawn(move || thread.run())?;
+        Ok((Self { requests, wake: WakeOnDrop(wake) }, thread))
     }
 
     fn ask(&self, request: Request) {
         // It fails when the thread has ended, and then the reply channel tells.
         let _ = self.requests.send(request);
-        wake(&self.wake);
-    }
-}
-
-impl Drop for Reaper {
-    fn drop(&mut self) {
-        wake(&self.wake);
+        wake(&self.wake.0);
     }
 }
 
@@ -143,7 +152,7 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
-        // Somebody else's panic, in a tracing subscriber say, must not leave all children without an owner.
+        // A panic, in a waker of somebody else's say, must not leave all children without an owner.
         while catch_unwind(AssertUnwindSafe(|| self.step(&mut events))).unwrap_or(true) {}
     }
 
@@ -156,7 +165,7 @@ impl Thread {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => {
                 // It cannot happen with a descriptor of ours; if it does, do not spin.
-                tracing::error!(target: "towpath::child", "cannot wait for children: {error}");
+                about_all(Severity::Error, format_args!("cannot wait for children: {error}"));
                 // allowed: there is nothing left that could be waited for.
                 thread::sleep(Duration::from_millis(100));
             }
@@ -245,7 +254,7 @@ impl Thread {
         let shared = Arc::new(Shared::new(peer.clone(), pid, self.wake.clone()));
         let timeouts = &options.child_timeouts;
         let escalation = Escalation::new(timeouts.exit_after_stdin_close, timeouts.exit_after_terminate);
-        let log = StderrLog::new(peer, options.on_stderr_line.clone());
+        let log = StderrLog::new(Audience::new(peer, options.on_stderr_line.clone()));
         let tree = Tree::new(shared.clone(), name, child, (pidfd, stderr), log, escalation);
         self.trees.insert(id, tree);
         Ok(ChildLane::new(shared, stdin, stdout, &options))
@@ -279,16 +288,17 @@ impl Thread {
             return;
         }
         // Without /proc nobody can be seen, and whoever is there is killed with the reaping.
-        let survivors = survivors(&leaders).unwrap_or_default();
+        let found = members(&leaders).unwrap_or_default();
         let mut gone = Vec::new();
         for (id, tree) in self.trees.iter_mut().filter(|(_, tree)| tree.to_be_counted) {
             tree.to_be_counted = false;
-            let Some(survivor) = survivors.get(&tree.shared.pid.as_raw_nonzero().get()) else {
+            let found = found.get(&tree.shared.pid.as_raw_nonzero().get());
+            let Some(survivor) = found.and_then(|found| tree.survivor(found)) else {
                 gone.push(*id);
                 continue;
             };
             tree.outlived(now);
-            match watch_survivor(&self.epoll, *id, *survivor) {
+            match watch_survivor(&self.epoll, *id, survivor) {
                 Ok(fd) => tree.survivor = Some(fd),
                 // It has gone meanwhile, or there is no descriptor to be had: count again, soon.
                 Err(_) => tree.to_be_counted = true,
@@ -354,3 +364,36 @@ const WAKE_ID: u64 = 0;
 const ENLARGED_CHILDREN: usize = 32;
 const COUNT_AGAIN: Duration = Duration::from_millis(10);
 const AFTER_KILL: Duration = Duration::from_secs(1);
+const AT_MOST_TOLD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_reaper_that_lost_the_race_to_be_the_first_ends() {
+        let (ended, end) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let (reaper, thread) = Reaper::start().expect("it starts");
+            drop(reaper);
+            ended.send(thread.join().is_ok()).expect("the test waits");
+        });
+        assert_eq!(end.recv_timeout(DEADLINE), Ok(true), "it stays for ever");
+    }
+
+    #[test]
+    fn the_requests_are_closed_before_the_thread_is_woken_to_see_it() {
+        // One that is full, and blocks: the wake takes until it is read.
+        let full = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).expect("a descriptor"));
+        rustix::io::write(&*full, &(u64::MAX - 1).to_ne_bytes()).expect("there is room");
+        let (requests, inbox) = mpsc::sync_channel(1);
+        let reaper = Reaper { requests, wake: WakeOnDrop(full.clone()) };
+        let dropping = thread::spawn(move || drop(reaper));
+        let closed = matches!(inbox.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
+        rustix::io::read(&*full, &mut [0; 8]).expect("it was full");
+        dropping.join().expect("no panic");
+        assert!(closed, "it would find them open, and sleep");
+    }
+}

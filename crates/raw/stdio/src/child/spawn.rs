@@ -77,6 +77,8 @@ pub(super) struct SpawnRequest {
 pub(super) fn spawn(options: ChildCommand) -> Result<ChildLane, SpawnError> {
     let program = options.program.to_string_lossy().into_owned();
     let directory = options.current_dir.clone();
+    // If it fails, what the callback owns is dropped here and not by the thread that owns all children.
+    let _on_stderr_line = options.on_stderr_line.clone();
     prepare(options).and_then(reaper::spawn).map_err(|error| explain(program, directory, error))
 }
 

@@ -1,29 +1,29 @@
 //! What a child writes to stderr: kept in a bounded ring, passed on by line.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{collections::VecDeque, fmt, mem, sync::Arc};
 
 use memchr::memchr;
 
-/// Called with each line of stderr, on the thread that owns all children.
-pub(super) type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
+use super::log::Audience;
 
 /// The stderr of one child.
 pub(super) struct StderrLog {
-    peer: Arc<str>,
+    audience: Arc<Audience>,
     ring: VecDeque<u8>,
     /// The line that is not at its end yet.
     line: Vec<u8>,
-    on_line: Option<OnLine>,
+    /// The lines that have ended and were not passed on: at most what one push brings.
+    lines: Vec<u8>,
 }
 
 impl StderrLog {
-    pub(super) fn new(peer: Arc<str>, on_line: Option<OnLine>) -> Self {
-        Self { peer, ring: VecDeque::new(), line: Vec::new(), on_line }
+    pub(super) fn new(audience: Arc<Audience>) -> Self {
+        Self { audience, ring: VecDeque::new(), line: Vec::new(), lines: Vec::new() }
+    }
+
+    /// Who hears of the child.
+    pub(super) fn audience(&self) -> &Arc<Audience> {
+        &self.audience
     }
 
     /// The child has written this.
@@ -43,16 +43,23 @@ impl StderrLog {
             let at_newline = end == Some(taken);
             rest = after.get(usize::from(at_newline)..).unwrap_or_default();
             if at_newline || self.line.len() == LINE_BYTES {
-                self.pass_on();
+                self.end_line();
             }
         }
+        self.pass_on();
     }
 
     /// Nothing follows: a last line without a newline is passed on too.
     pub(super) fn finish(&mut self) {
         if !self.line.is_empty() {
-            self.pass_on();
+            self.end_line();
         }
+        self.pass_on();
+    }
+
+    /// Nobody is left who could write.
+    pub(super) fn close(self) {
+        self.audience.finish();
     }
 
     /// The end of it: at most [`TAIL_LINES`] lines and [`TAIL_BYTES`] bytes, printable.
@@ -68,23 +75,16 @@ impl StderrLog {
         tail
     }
 
+    fn end_line(&mut self) {
+        self.lines.append(&mut self.line);
+        self.lines.push(b'\n');
+    }
+
     fn pass_on(&mut self) {
-        let is_traced = tracing::enabled!(target: "towpath::child", tracing::Level::DEBUG);
-        if is_traced || self.on_line.is_some() {
-            let text = printable(self.line.strip_suffix(b"\r").unwrap_or(&self.line));
-            let text = text.trim_end();
-            // This thread owns every child of the process: somebody else's panic must not end it.
-            let passed = catch_unwind(AssertUnwindSafe(|| {
-                tracing::debug!(target: "towpath::child", child = %self.peer, "{text}");
-                if let Some(on_line) = &self.on_line {
-                    on_line(text);
-                }
-            }));
-            if passed.is_err() {
-                self.on_line = None;
-            }
+        let lines = mem::take(&mut self.lines);
+        if !lines.is_empty() && self.audience.wants_lines() {
+            self.audience.lines(lines);
         }
-        self.line.clear();
     }
 }
 
@@ -94,7 +94,7 @@ impl fmt::Debug for StderrLog {
     }
 }
 
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     let keep = |char: char| if char.is_control() && !matches!(char, '\n' | '\t') { '?' } else { char };
     String::from_utf8_lossy(bytes).replace("\r\n", "\n").chars().map(keep).collect()
 }
@@ -107,15 +107,31 @@ const TAIL_BYTES: usize = 2 << 10;
 
 #[cfg(test)]
 mod tests {
-    use towpath_raw::{Level, Mutex};
+    use std::{
+        sync::mpsc::{self, Receiver},
+        time::Duration,
+    };
 
     use super::*;
 
-    fn log() -> (StderrLog, Arc<Mutex<Vec<String>>>) {
-        let lines = Arc::new(Mutex::new(Level::Handler, "tests::lines", Vec::new()));
-        let seen = lines.clone();
-        let on_line: OnLine = Arc::new(move |line: &str| seen.lock().push(line.to_owned()));
-        (StderrLog::new("child 1 (x)".into(), Some(on_line)), lines)
+    fn log() -> (StderrLog, Receiver<String>) {
+        let (lines, heard) = mpsc::channel();
+        let on_line = move |line: &str| lines.send(line.to_owned()).expect("the test listens");
+        (StderrLog::new(Audience::new("child 1 (x)".into(), Some(Arc::new(on_line)))), heard)
+    }
+
+    /// All lines, after the last of them.
+    fn heard(log: StderrLog, lines: &Receiver<String>) -> Vec<String> {
+        log.close();
+        let next = || lines.recv_timeout(Duration::from_secs(60));
+        let mut all = Vec::new();
+        loop {
+            match next() {
+                Ok(line) => all.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return all,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the callback lives on after: {all:?}"),
+            }
+        }
     }
 
     #[test]
@@ -124,26 +140,26 @@ mod tests {
         for chunk in ["on", "e\r\ntw", "o\n", "\nlast"] {
             log.push(chunk.as_bytes());
         }
-        assert_eq!(*lines.lock(), ["one", "two", ""]);
         log.finish();
-        assert_eq!(lines.lock().last().map(String::as_str), Some("last"));
+        assert_eq!(heard(log, &lines), ["one", "two", "", "last"]);
     }
 
     #[test]
     fn a_flood_is_held_within_the_ring_and_a_long_line_in_pieces() {
         let (mut log, lines) = log();
-        for _ in 0..100 {
+        for _ in 0..40 {
             log.push(&[b'x'; 10_000]);
         }
-        assert!(log.ring.len() <= RING_BYTES && log.line.len() <= LINE_BYTES);
+        assert!(log.ring.len() <= RING_BYTES && log.line.len() <= LINE_BYTES && log.lines.is_empty());
         log.finish();
-        assert_eq!(lines.lock().iter().map(String::len).sum::<usize>(), 1_000_000);
-        assert!(lines.lock().iter().all(|line| line.len() <= LINE_BYTES));
+        let lines = heard(log, &lines);
+        assert_eq!(lines.iter().map(String::len).sum::<usize>(), 400_000);
+        assert!(lines.iter().all(|line| line.len() <= LINE_BYTES));
     }
 
     #[test]
     fn the_tail_is_short_and_printable() {
-        let (mut log, _) = log();
+        let (mut log, _lines) = log();
         for line in 0..20 {
             log.push(format!("\x1b[31mline {line}\x1b[0m\n").as_bytes());
         }
@@ -155,10 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn a_panicking_callback_is_dropped_and_the_log_goes_on() {
-        let mut log = StderrLog::new("child 1 (x)".into(), Some(Arc::new(|_| panic!("in a callback"))));
-        log.push(b"one\ntwo\n");
-        assert!(log.on_line.is_none());
-        assert_eq!(log.tail(), "one\ntwo");
+    fn a_callback_that_panics_is_not_called_again_and_those_of_others_are() {
+        let (calls, count) = mpsc::channel();
+        let on_line = move |_: &str| {
+            calls.send(()).expect("the test listens");
+            panic!("in a callback")
+        };
+        let mut broken = StderrLog::new(Audience::new("child 1 (x)".into(), Some(Arc::new(on_line))));
+        broken.push(b"one\ntwo\n");
+        broken.push(b"three\n");
+        assert_eq!(broken.tail(), "one\ntwo\nthree");
+        broken.close();
+        let (mut log, lines) = log();
+        log.push(b"of another child\n");
+        assert_eq!(heard(log, &lines), ["of another child"]);
+        assert_eq!(count.iter().count(), 1);
     }
 }

@@ -11,12 +11,16 @@ use std::{
     time::Instant,
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getsid, kill_process_group, test_kill_process, waitid,
+};
 use tokio::sync::watch;
 
 use super::{
     ChildExit, ChildStatus,
     escalation::{Escalation, Signalled},
+    group::{Member, members},
+    log::Severity,
     stderr::StderrLog,
 };
 
@@ -72,6 +76,10 @@ pub(super) struct Tree {
     pub(super) survivor: Option<OwnedFd>,
     /// Whether it must be found out who is left.
     pub(super) to_be_counted: bool,
+    /// Who was in the group beside its leader when it was counted last.
+    seen: Vec<Member>,
+    /// The session that the tree was started in. Who leaves it leaves the group.
+    session: Option<Pid>,
     child: Child,
     log: StderrLog,
     started: Instant,
@@ -95,6 +103,8 @@ impl Tree {
             pidfd: Some(pidfd),
             survivor: None,
             to_be_counted: false,
+            seen: Vec::new(),
+            session: getsid(None).ok(),
             child,
             log,
             started: Instant::now(),
@@ -136,6 +146,15 @@ impl Tree {
         self.signal(signalled);
     }
 
+    /// The leader has gone, and these have its number as their group: one that lives on, if they are ours.
+    pub(super) fn survivor(&mut self, found: &[Member]) -> Option<i32> {
+        if !self.holds_number() && !self.knows(found) {
+            return None;
+        }
+        self.seen = found.to_vec();
+        found.first().map(|member| member.pid)
+    }
+
     /// The leader has gone and others have not.
     pub(super) fn outlived(&mut self, now: Instant) {
         if self.escalation.is_killing() {
@@ -148,18 +167,15 @@ impl Tree {
 
     /// The leader may have exited: notes how, without reaping it, so that its group keeps its number.
     pub(super) fn leader_exited(&mut self, buffer: &mut [u8]) {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        let status = match waitid(WaitId::Pid(self.shared.pid), options) {
+        let peeked = self.peek();
+        let status = match &peeked {
             Ok(None) => return,
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => ChildStatus::Code(code),
                 (None, signal) => ChildStatus::Signal(signal.unwrap_or_default()),
             },
             // Other code of this process has reaped it; how it ended is lost.
-            Err(error) => {
-                tracing::warn!(target: "towpath::child", child = %self.shared.peer, "cannot wait for it: {error}");
-                ChildStatus::Unknown
-            }
+            Err(_) => ChildStatus::Unknown,
         };
         let after = self.started.elapsed();
         self.pidfd = None;
@@ -169,9 +185,24 @@ impl Tree {
                 break;
             }
         }
-        let exit = ChildExit::new(status, after, self.log.tail());
-        tracing::debug!(target: "towpath::child", child = %self.shared.peer, "{exit}");
-        self.shared.exit.send_replace(Some(Arc::new(exit)));
+        let exit = Arc::new(ChildExit::new(status, after, self.log.tail()));
+        // Before it is told to anybody else: nothing may come between an exit and those who wait for it.
+        self.shared.exit.send_replace(Some(exit.clone()));
+        if let Err(error) = peeked {
+            self.log.audience().about(Severity::Warning, format_args!("cannot wait for it: {error}"));
+        }
+        self.log.audience().about(Severity::Detail, format_args!("{exit}"));
+    }
+
+    /// How the leader exited, if it has; an error when it is not ours any more.
+    fn peek(&self) -> rustix::io::Result<Option<WaitIdStatus>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(self.shared.pid), options)
+    }
+
+    /// Whether the leader, alive or not yet reaped, keeps its number from being given to somebody else.
+    fn holds_number(&self) -> bool {
+        self.peek().is_ok()
     }
 
     /// Reads stderr once: whether there may be more now.
@@ -200,27 +231,151 @@ impl Tree {
     pub(super) fn reap(mut self) {
         // Should a process have hidden from the count by forking, it ends here; the number is still ours.
         self.kill();
-        self.log.finish();
         if let Err(error) = self.child.wait() {
-            tracing::warn!(target: "towpath::child", child = %self.shared.peer, "cannot reap it: {error}");
+            self.log.audience().about(Severity::Warning, format_args!("cannot reap it: {error}"));
         }
+        self.log.finish();
+        self.log.close();
     }
 
-    /// The leader has not been reaped, so the number of the group cannot be somebody else's.
+    /// As long as the leader has not been reaped, the number of the group cannot be somebody else's. Other code
+    /// of this process can reap it, and so does the system when SIGCHLD is ignored: then a group has the number
+    /// while it has members, so it is ours if one of those that were seen in it is in it still.
     fn signal(&self, signalled: Option<Signalled>) {
         let signal = match signalled {
             None => return,
             Some(Signalled::Terminate) => Signal::TERM,
             Some(Signalled::Kill) => Signal::KILL,
         };
+        if !self.holds_number() && !self.sees_a_member() {
+            return;
+        }
         if let Err(error) = kill_process_group(self.shared.pid, signal)
             && error != rustix::io::Errno::SRCH
         {
-            tracing::warn!(target: "towpath::child", child = %self.shared.peer, "cannot signal it: {error}");
+            self.log.audience().about(Severity::Warning, format_args!("cannot signal it: {error}"));
         }
+    }
+
+    fn sees_a_member(&self) -> bool {
+        let group = self.shared.pid.as_raw_nonzero().get();
+        let found = members(&[group]).ok().and_then(|mut found| found.remove(&group)).unwrap_or_default();
+        !self.seen.is_empty() && self.knows(&found)
+    }
+
+    /// Whether these, who have our number as their group when it is not held any more, are ours: of our session,
+    /// not around a new process of that number, and with one that was seen before; the first look does without.
+    fn knows(&self, found: &[Member]) -> bool {
+        let session = self.session.map(|session| session.as_raw_nonzero().get());
+        let has_new_leader = test_kill_process(self.shared.pid) != Err(rustix::io::Errno::SRCH);
+        !has_new_leader
+            && found.iter().all(|member| Some(member.session) == session)
+            && (self.seen.is_empty() || found.iter().any(|member| self.seen.contains(member)))
     }
 }
 
 /// What the largest pipe can hold is read after the leader's exit; what others of its group go on writing then
 /// is read when its turn comes.
 const LAST_READS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        io::{BufRead, BufReader},
+        os::unix::process::CommandExt,
+        process::{Command, Stdio},
+        time::Duration,
+    };
+
+    use rustix::{
+        event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+        process::{PidfdFlags, kill_process, pidfd_open},
+    };
+
+    use super::*;
+    use crate::child::log::Audience;
+
+    const ROLE: &str = "TOWPATH_TEST_OTHER_PARENT";
+
+    /// Another parent, when the test has started it: it has a child that leads a group of two.
+    #[test]
+    fn other_parent() {
+        if env::var_os(ROLE).is_some() {
+            let script = "echo; echo pid $$; sleep 1000 & echo pid $!; wait";
+            let mut leader = Command::new("sh");
+            // What a failed test leaves behind must not hold the stderr of its runner.
+            leader.args(["-c", script]).stderr(Stdio::null()).process_group(0);
+            let mut leader = leader.spawn().expect("sh starts");
+            leader.wait().expect("it is ours");
+            println!("\npid 1");
+        }
+    }
+
+    /// A failed test leaves nobody behind.
+    struct LeftByFailure([Pid; 2]);
+
+    impl Drop for LeftByFailure {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                for pid in self.0 {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+        }
+    }
+
+    fn tree(number: Pid) -> Tree {
+        let wake = || eventfd(0, EventfdFlags::CLOEXEC).expect("a descriptor");
+        let mut child = Command::new("true").spawn().expect("true starts");
+        child.wait().expect("it is ours");
+        let log = StderrLog::new(Audience::new("child 1 (x)".into(), None));
+        let shared = Arc::new(Shared::new("child 1 (x)".into(), number, Arc::new(wake())));
+        let escalation = Escalation::new(Duration::ZERO, Duration::ZERO);
+        Tree::new(shared, "x".into(), child, (wake(), wake()), log, escalation)
+    }
+
+    fn found(tree: &Tree) -> Vec<Member> {
+        let group = tree.shared.pid.as_raw_nonzero().get();
+        members(&[group]).expect("/proc").remove(&group).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_group_of_a_leader_that_is_not_ours_any_more_is_signalled_only_while_a_known_member_lives() {
+        let mut other = Command::new(env::current_exe().expect("this program"));
+        other.args(["child::tree::tests::other_parent", "--exact", "--nocapture"]).env(ROLE, "1");
+        let mut other = other.stdout(Stdio::piped()).spawn().expect("it starts");
+        let told = BufReader::new(other.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let mut pids = told.filter_map(|line| Pid::from_raw(line.strip_prefix("pid ")?.parse().ok()?));
+        let mut pid = || pids.next().expect("it tells");
+        let (leader, member) = (pid(), pid());
+        let _left = LeftByFailure([leader, member]);
+        let watched = pidfd_open(member, PidfdFlags::empty()).expect("it lives");
+        let goes = |seconds| {
+            let mut fds = [PollFd::new(&watched, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })) == Ok(1)
+        };
+
+        // Somebody else's process has the number now, and a group with it.
+        let mut tree = tree(leader);
+        assert_eq!(found(&tree).len(), 1);
+        assert_eq!(tree.survivor(&found(&tree)), None);
+        tree.kill();
+        // Had it been killed, the others would go too.
+        kill_process(leader, Signal::KILL).expect("it lives");
+        assert_eq!(pid().as_raw_nonzero().get(), 1);
+        other.wait().expect("it is ours");
+        assert_eq!(found(&tree).len(), 1, "a group that is not ours was killed");
+
+        // The number is free again, but for the group.
+        tree.kill();
+        assert!(!goes(0) && found(&tree).len() == 1, "nobody of it was seen");
+        assert_eq!(tree.survivor(&found(&tree)), Some(member.as_raw_nonzero().get()));
+        let ours = std::mem::take(&mut tree.seen);
+        tree.seen = ours.iter().map(|member| Member { started: member.started + 1, ..*member }).collect();
+        assert_eq!(tree.survivor(&ours), None, "another process was seen");
+        tree.seen = ours;
+        tree.kill();
+        assert!(goes(60), "it was seen, and lives on");
+    }
+}

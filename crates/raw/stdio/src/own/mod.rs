@@ -117,6 +117,10 @@ impl Lane for OwnLane {
         self.lane.peer()
     }
 
+    fn max_message_bytes(&self) -> usize {
+        self.lane.max_message_bytes()
+    }
+
     fn split(self) -> (Self::Source, Self::Sink) {
         self.lane.split()
     }

@@ -41,6 +41,17 @@ impl Watched {
     }
 }
 
+/// Starts it, and waits until it has succeeded.
+#[track_caller]
+pub(crate) fn assert_succeeds(mut command: Command) {
+    let mut child = command.spawn().expect("it starts");
+    let ends = Watched::new(child.id()).wait(DEADLINE);
+    // It has no effect on one that has ended.
+    drop(child.kill());
+    let status = child.wait().expect("it is ours");
+    assert!(ends && status.success(), "ends by itself: {ends}; {status}");
+}
+
 /// This test binary, started anew to do what the test `role` does for `name`.
 pub(crate) fn role(name: &str) -> Command {
     let mut command = Command::new(env::current_exe().expect("this program"));
