@@ -38,6 +38,12 @@ pub(super) fn members(leaders: &[i32]) -> io::Result<HashMap<i32, Vec<Member>>> 
     Ok(found)
 }
 
+/// The session that this process is in, as [`members`] tells it: 0 where its leader is outside our pid namespace, for
+/// which `getsid` has no number either.
+pub(super) fn own_session() -> Option<i32> {
+    running_in(&fs::read("/proc/self/stat").ok()?).map(|(_, session, _)| session)
+}
+
 /// The group, the session and the start of the process that a line of `/proc/<pid>/stat` is about, unless it has ended.
 fn running_in(stat: &[u8]) -> Option<(i32, i32, u64)> {
     // The name may hold anything, parentheses and newlines too; the rest may not.
@@ -63,6 +69,8 @@ mod tests {
         assert_eq!(read("12 (cat) S 1 34 33"), Some((34, 33, 777)));
         assert_eq!(read("12 (a) Z 9 (\n) R 1 35 33"), Some((35, 33, 777)));
         assert_eq!(read("12 (cat) Z 1 34 33"), None);
+        // In a container, whose pid namespace the leaders of its first group and session are not in.
+        assert_eq!(read("12 (cat) S 1 0 0"), Some((0, 0, 777)));
         assert_eq!(running_in(b"12 (cat"), None);
     }
 }

@@ -12,14 +12,14 @@ use std::{
 };
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, getsid, kill_process_group, test_kill_process, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, test_kill_process, waitid,
 };
 use tokio::sync::watch;
 
 use super::{
     ChildExit, ChildStatus,
     escalation::{Escalation, Signalled},
-    group::{Member, members},
+    group::{Member, members, own_session},
     log::Severity,
     stderr::StderrLog,
 };
@@ -79,7 +79,7 @@ pub(super) struct Tree {
     /// Who was in the group beside its leader when it was counted last.
     seen: Vec<Member>,
     /// The session that the tree was started in. Who leaves it leaves the group.
-    session: Option<Pid>,
+    session: Option<i32>,
     child: Child,
     log: StderrLog,
     started: Instant,
@@ -104,7 +104,7 @@ impl Tree {
             survivor: None,
             to_be_counted: false,
             seen: Vec::new(),
-            session: getsid(None).ok(),
+            session: own_session(),
             child,
             log,
             started: Instant::now(),
@@ -266,10 +266,9 @@ impl Tree {
     /// Whether these, who have our number as their group when it is not held any more, are ours: of our session,
     /// not around a new process of that number, and with one that was seen before; the first look does without.
     fn knows(&self, found: &[Member]) -> bool {
-        let session = self.session.map(|session| session.as_raw_nonzero().get());
         let has_new_leader = test_kill_process(self.shared.pid) != Err(rustix::io::Errno::SRCH);
         !has_new_leader
-            && found.iter().all(|member| Some(member.session) == session)
+            && found.iter().all(|member| Some(member.session) == self.session)
             && (self.seen.is_empty() || found.iter().any(|member| self.seen.contains(member)))
     }
 }
