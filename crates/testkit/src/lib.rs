@@ -3,6 +3,7 @@
 //! | To test | Take |
 //! |---|---|
 //! | a driver of a lane, without processes | [`memory_pair`]: two connected lanes, as fast as memory |
+//! | what it does on a lane of exchanges | [`scripted_lane`]: the test says what is received, and sees each frame with its route |
 //! | what it does when the lane misbehaves | [`FaultPlan`]: delays, pieces, short frames, cuts and stalls, by a seed |
 //! | a client or a server of HTTP, without sockets | [`memory_http`]: `Connect` and `Accept` that are connected |
 //! | a protocol without I/O | [`Pair`]: two [`Machine`]s on a lossy [`Wire`], in virtual time |
@@ -47,6 +48,7 @@ mod fault;
 pub mod leak;
 mod memory;
 mod pair;
+mod scripted;
 mod within;
 
 pub use exchange::{
@@ -55,4 +57,5 @@ pub use exchange::{
 pub use fault::{Cut, FaultLane, FaultPlan, FaultSink, FaultSource, Faults};
 pub use memory::{MemoryLane, MemorySink, MemorySource, memory_pair, memory_pair_uneven};
 pub use pair::{Machine, Pair, VirtualClock, Wire, WireStats};
+pub use scripted::{LaneScript, ScriptedLane, ScriptedSink, ScriptedSource, scripted_lane};
 pub use within::{DEFAULT_DEADLINE, run_within, within, within_for};

@@ -6,19 +6,21 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use towpath_jsonrpc::{Deadlines, ErrorObject, Id, code, encode::TAIL};
 use towpath_mcp::encode;
-use towpath_raw::MessageTooLarge;
+use towpath_raw::{MessageTooLarge, Route};
 
 use crate::{
     CallError, LinkEnd, Phase,
     call::Request,
+    error::phase_of,
     notes::Notes,
     outbox::Origin,
     state::{CallEntry, Failure, Shared, State},
+    verbatim,
 };
 
 /// Queues a request and gives the key of its call.
 pub(crate) fn begin(shared: &Shared, request: Request) -> Result<usize, CallError> {
-    let Request { method, params, options, nested: _ } = request;
+    let Request { method, params, options, token, nested } = request;
     let deadlines = match (options.deadlines, options.listen) {
         (Some(own), _) => own,
         // A subscription lives by liveness, not by a deadline.
@@ -26,21 +28,39 @@ pub(crate) fn begin(shared: &Shared, request: Request) -> Result<usize, CallErro
         (None, false) => shared.timeouts.call,
     };
     let progress = options.progress || deadlines.idle.is_some();
+    // Before the lock: it takes time in proportion to the params.
+    let token = match (token, &params) {
+        (Some(token), _) => token,
+        (None, Some(params)) if options.verbatim => verbatim::progress_token(params, &shared.limits.envelope)
+            .map_err(|reason| unsendable(shared, &method, reason))?,
+        _ => None,
+    };
     let now = Instant::now().into_std();
     shared.change(|state| {
         let end = state.closing.map(|_| LinkEnd::ClosedHere).or_else(|| state.ended.clone());
         if let Some(end) = end {
             return Err(error(shared, &method, Failure::Closed(end, Phase::NotSent)));
         }
-        let slot = state.calls.vacant_entry();
-        let key = slot.key();
+        let key = state.calls.vacant_key();
         let id =
             state.outgoing.insert(now, deadlines, key).map_err(|limit| unsendable(shared, &method, limit))?;
+        let (route, within) = state.route_for(id, nested);
         let mut callers_token = None;
-        let written = state.outbox.try_push(Origin::Call(id), TAIL, |out| {
-            let (body, token) =
-                state.dress.write_request(out, id, &method, params.as_ref(), progress, options.log_level)?;
-            callers_token = token;
+        let written = state.outbox.try_push(Origin::Call(id), route, TAIL, |out| {
+            let body = if options.verbatim {
+                verbatim::write_request(out, id, &method, params.as_ref(), token)
+            } else {
+                let (body, own) = state.dress.write_request(
+                    out,
+                    id,
+                    &method,
+                    params.as_ref(),
+                    progress,
+                    options.log_level,
+                )?;
+                callers_token = own;
+                body
+            };
             fits(out, &body, shared).map_err(Unwritable::TooLarge)?;
             Ok(body)
         });
@@ -55,10 +75,14 @@ pub(crate) fn begin(shared: &Shared, request: Request) -> Result<usize, CallErro
         if let Some(token) = &callers_token {
             state.tokens.insert(token.clone(), id);
         }
-        slot.insert(CallEntry {
+        state.logs.are_taken |= options.takes_logs;
+        state.calls.insert(CallEntry {
             id,
+            route,
+            within,
             waker: None,
-            notes: Notes::default(),
+            notes: Notes::new(options.keep_notes),
+            takes_logs: options.takes_logs,
             outcome: None,
             cancellable: !options.uncancellable,
             listens: options.listen,
@@ -94,8 +118,8 @@ pub(crate) fn fits_whole(message: &BytesMut, shared: &Shared) -> Result<(), Mess
 
 /// Tells the peer that a request of ours is no longer wanted
 /// (2026-07-28, basic/patterns/cancellation; 2025-11-25, basic/utilities/cancellation).
-pub(crate) fn push_cancelled(state: &mut State, id: u64, reason: Option<&str>) {
-    state.outbox.push(Origin::Cancellation(id), |out| encode::cancelled(out, &Id::from(id), reason));
+pub(crate) fn push_cancelled(state: &mut State, id: u64, route: Route, reason: Option<&str>) {
+    state.outbox.push(Origin::Cancellation(id), route, |out| encode::cancelled(out, &Id::from(id), reason));
 }
 
 /// The caller's view of a failure.
@@ -106,8 +130,13 @@ pub(crate) fn error(shared: &Shared, method: &str, failure: Failure) -> CallErro
         Failure::Closed(end, phase) => CallError::Closed { peer, method, end, phase },
         Failure::TooLarge(source) => CallError::TooLarge { peer, method, source },
         Failure::EndedByPeer => CallError::EndedByPeer { peer, method },
+        Failure::TooManyNotes { limit } => CallError::TooManyNotes { peer, method, limit },
         Failure::TooManyCalls { limit } => CallError::TooManyCalls { peer, method, limit },
         Failure::AnswerTooLarge(source) => CallError::AnswerTooLarge { peer, method, source },
+        Failure::Exchange(source) => {
+            let phase = phase_of(&source);
+            CallError::Exchange { peer, method, source, phase }
+        }
         Failure::Malformed(reason) => CallError::Malformed { peer, method, reason },
     }
 }

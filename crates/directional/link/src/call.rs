@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     future::{Future, poll_fn},
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,12 +15,13 @@ use tokio::{
     sync::{OwnedSemaphorePermit, TryAcquireError},
     time::{Instant, timeout_at},
 };
-use towpath_jsonrpc::{Deadlines, Kind, Message, RawJson};
+use towpath_jsonrpc::{Deadlines, Key, Kind, Member, Message, RawJson};
 use towpath_mcp::LogLevel;
-use towpath_raw::{Operation, Timeout};
+use towpath_raw::{Operation, Route, Timeout};
 
 use crate::{
     CallError, LinkEnd, Phase, begin,
+    driver::DETACHED_BYTES,
     state::{Failure, Shared, State},
 };
 
@@ -37,14 +39,63 @@ pub struct CallOptions {
     pub uncancellable: bool,
     /// A subscription: no deadline but the one that is set here, and equal notifications coalesce.
     pub listen: bool,
+    /// For relays: the params go out as they are, and what the link would add to them is left out, whatever else is set
+    /// here. Only a progress token in their `_meta` becomes the number of this call, so that two clients whose requests
+    /// are relayed may use the same one; the notifications that come back carry that number.
+    pub verbatim: bool,
+    /// For relays: no notification before the answer is replaced or dropped, whatever the limits of the link say. So
+    /// many bytes may wait for the caller, or one notification if that is larger; one more, and the call fails with
+    /// [`CallError::TooManyNotes`] and is cancelled on the wire. A subscription that the peer ends gives the
+    /// `notifications/cancelled` as its last notification, and ends with its result.
+    pub keep_notes: Option<usize>,
+    /// For relays that share a modern peer between clients: a log message names no request, and is about this one if no
+    /// other call takes them; [`Call::notification`] gives it then. One that could be about several calls, or about one
+    /// that was given up within the last 10 s, is dropped and counted: it must not reach the wrong client.
+    pub takes_logs: bool,
 }
 
 pub(crate) struct Request {
     pub(crate) method: Cow<'static, str>,
     pub(crate) params: Option<RawJson>,
     pub(crate) options: CallOptions,
+    /// Where in the params the progress token is, if that is known already.
+    pub(crate) token: Option<Token>,
     /// Made by a handler: it must not wait for a permit that another handler holds.
-    pub(crate) nested: bool,
+    pub(crate) nested: Option<Nested>,
+}
+
+/// Where in the params the value of `_meta.progressToken` is; `None` if there is none.
+pub(crate) type Token = Option<Range<usize>>;
+
+impl Request {
+    /// A request that a caller makes.
+    pub(crate) fn new(
+        method: Cow<'static, str>,
+        params: Option<RawJson>,
+        options: CallOptions,
+        nested: Option<Nested>,
+    ) -> Self {
+        Self { method, params, options, token: None, nested }
+    }
+
+    /// One that came from elsewhere, to be passed on as it is. Its index knows where the token is.
+    pub(crate) fn forwarded(message: &Message, mut options: CallOptions, nested: Option<Nested>) -> Self {
+        options.verbatim = true;
+        let params = message.span(Member::Params).map_or(0, |span| span.start);
+        let token = message.span(Member::MetaProgressToken);
+        let token = Some(token.map(|span| span.start - params..span.end - params));
+        let method = Cow::Owned(message.method().to_owned());
+        Self { method, params: message.params(), options, token, nested }
+    }
+}
+
+/// What a handler's call is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nested {
+    /// `None` for a notification.
+    pub(crate) request: Option<Key>,
+    /// The exchange that the request came on.
+    pub(crate) route: Route,
 }
 
 /// A request of ours. Await it for the answer; before that, [`Call::notification`] gives what comes first.
@@ -121,7 +172,7 @@ impl Call {
     /// Sends the request now, if there is a permit for it, rather than at the first poll.
     pub fn start(mut self) -> Self {
         if let Stage::New(request) = std::mem::replace(&mut self.stage, Stage::Ended) {
-            self.stage = match self.shared.permits(request.nested).try_acquire_owned() {
+            self.stage = match self.shared.permits(request.nested.is_some()).try_acquire_owned() {
                 Ok(permit) => self.begin(request, permit),
                 Err(_) => Stage::New(request),
             };
@@ -145,6 +196,33 @@ impl Call {
         poll_fn(|cx| self.poll_notification(cx)).await
     }
 
+    /// The whole message that the peer answered with, where awaiting the call gives its `result` alone: for whoever
+    /// passes it on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call: an error that the peer answered with is [`CallError::Answered`], with the object as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped wait takes no answer, and cancels nothing. The answer can be taken once.
+    pub async fn answer(&mut self) -> Result<Message, CallError> {
+        poll_fn(|cx| self.poll_answer(cx)).await
+    }
+
+    /// Cancels the call, as dropping it does, and tells the peer why.
+    pub fn cancel(mut self, reason: &str) {
+        self.give_up(Some(reason));
+    }
+
+    fn give_up(&mut self, reason: Option<&str>) {
+        let Stage::InFlight { key, .. } = self.stage else { return };
+        let entry = self.shared.change(|state| cancel(state, key, reason));
+        self.stage = Stage::Ended;
+        // Dropped after the lock: what waits in it is a peer's memory.
+        drop(entry);
+    }
+
     /// How many notifications were dropped, because nobody took them in time.
     pub fn dropped_notifications(&self) -> u64 {
         let Stage::InFlight { key, .. } = self.stage else { return 0 };
@@ -162,14 +240,16 @@ impl Call {
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
-                Stage::New(request) => match self.shared.permits(request.nested).try_acquire_owned() {
-                    Ok(permit) => self.begin(request, permit),
-                    Err(TryAcquireError::NoPermits) if request.nested => {
-                        let limit = self.shared.limits.calls.max_in_flight;
-                        Stage::Failed(self.error(Failure::TooManyCalls { limit }))
+                Stage::New(request) => {
+                    match self.shared.permits(request.nested.is_some()).try_acquire_owned() {
+                        Ok(permit) => self.begin(request, permit),
+                        Err(TryAcquireError::NoPermits) if request.nested.is_some() => {
+                            let limit = self.shared.limits.calls.max_in_flight;
+                            Stage::Failed(self.error(Failure::TooManyCalls { limit }))
+                        }
+                        Err(_) => self.wait_for_permit(request),
                     }
-                    Err(_) => self.wait_for_permit(request),
-                },
+                }
                 Stage::Waiting(mut request, mut permit, patience) => match permit.poll_unpin(cx) {
                     Poll::Ready(Some(permit)) => {
                         self.spend(&mut request, patience.since);
@@ -194,7 +274,7 @@ impl Call {
     }
 
     fn wait_for_permit(&self, request: Request) -> Stage {
-        let permits = self.shared.permits(request.nested).acquire_owned();
+        let permits = self.shared.permits(request.nested.is_some()).acquire_owned();
         let deadlines = request.options.deadlines.unwrap_or(self.shared.timeouts.call);
         let limit = deadlines.total.map(|after| Timeout { operation: Operation::ReceiveTotal, after });
         let since = Instant::now();
@@ -240,6 +320,44 @@ impl Call {
         Poll::Pending
     }
 
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, CallError>> {
+        let Some(key) = ready!(self.poll_in_flight(cx)) else {
+            return match std::mem::replace(&mut self.stage, Stage::Ended) {
+                Stage::Failed(error) => Poll::Ready(Err(error)),
+                // Polled again after its answer: as for every future, that answer is gone.
+                _ => Poll::Pending,
+            };
+        };
+        let outcome = {
+            let mut state = self.shared.state.lock();
+            let Some(call) = state.calls.get_mut(key) else { return Poll::Pending };
+            match call.outcome.take() {
+                Some(outcome) => {
+                    let entry = state.remove_call(key);
+                    // Dropped after the lock: what waits in it is a peer's memory.
+                    drop(state);
+                    drop(entry);
+                    outcome
+                }
+                None => {
+                    register(&mut call.waker, cx);
+                    return Poll::Pending;
+                }
+            }
+        };
+        self.stage = Stage::Ended;
+        Poll::Ready(match outcome {
+            Ok(message) if message.kind() == Kind::Result => Ok(message),
+            Ok(message) => Err(CallError::Answered {
+                peer: Arc::clone(&self.shared.peer),
+                method: Arc::from(&*self.method),
+                // An error may be kept for long, and must not keep the buffer that it was read into.
+                error: message.detached(DETACHED_BYTES).error().unwrap_or_else(begin::unreadable_error),
+            }),
+            Err(failure) => Err(self.error(failure)),
+        })
+    }
+
     fn error(&self, failure: Failure) -> CallError {
         begin::error(&self.shared, &self.method, failure)
     }
@@ -256,43 +374,8 @@ impl Future for Call {
     type Output = Result<RawJson, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Some(key) = ready!(this.poll_in_flight(cx)) else {
-            return match std::mem::replace(&mut this.stage, Stage::Ended) {
-                Stage::Failed(error) => Poll::Ready(Err(error)),
-                // Polled again after its answer: as for every future, that answer is gone.
-                _ => Poll::Pending,
-            };
-        };
-        let outcome = {
-            let mut state = this.shared.state.lock();
-            let Some(call) = state.calls.get_mut(key) else { return Poll::Pending };
-            match call.outcome.take() {
-                Some(outcome) => {
-                    let entry = state.remove_call(key);
-                    // Dropped after the lock: what waits in it is a peer's memory.
-                    drop(state);
-                    drop(entry);
-                    outcome
-                }
-                None => {
-                    register(&mut call.waker, cx);
-                    return Poll::Pending;
-                }
-            }
-        };
-        this.stage = Stage::Ended;
-        Poll::Ready(match outcome {
-            Ok(message) if message.kind() == Kind::Result => {
-                Ok(message.result().unwrap_or_else(RawJson::null))
-            }
-            Ok(message) => Err(CallError::Answered {
-                peer: Arc::clone(&this.shared.peer),
-                method: Arc::from(&*this.method),
-                error: message.error().unwrap_or_else(begin::unreadable_error),
-            }),
-            Err(failure) => Err(this.error(failure)),
-        })
+        let answer = ready!(self.poll_answer(cx))?;
+        Poll::Ready(Ok(answer.result().unwrap_or_else(RawJson::null)))
     }
 }
 
@@ -306,14 +389,12 @@ impl Stream for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let Stage::InFlight { key, .. } = self.stage else { return };
-        let entry = self.shared.change(|state| cancel(state, key));
-        drop(entry);
+        self.give_up(None);
     }
 }
 
 /// Forgets a call that nobody waits for any more, and tells the peer if it may have begun.
-fn cancel(state: &mut State, key: usize) -> Option<crate::state::CallEntry> {
+fn cancel(state: &mut State, key: usize, reason: Option<&str>) -> Option<crate::state::CallEntry> {
     let call = state.remove_call(key)?;
     if state.outgoing.cancel(call.id).is_none() {
         return Some(call);
@@ -321,7 +402,9 @@ fn cancel(state: &mut State, key: usize) -> Option<crate::state::CallEntry> {
     let taken_back = state.outbox.retract(call.id);
     state.withdrawn |= !taken_back;
     if !taken_back && call.cancellable && state.ended.is_none() {
-        begin::push_cancelled(state, call.id, None);
+        let route = state.route_of(&call);
+        begin::push_cancelled(state, call.id, route, reason);
     }
+    state.logs.gave_up(&call);
     Some(call)
 }

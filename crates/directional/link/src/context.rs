@@ -9,10 +9,12 @@ use towpath_mcp::{
     encode::{self, EncodeError},
 };
 
+use towpath_raw::Route;
+
 use crate::{
     Call, CallOptions, CancelReason, Cancellation, NotifyError, Peer,
     begin::{self, Unwritable},
-    call::Request,
+    call::{Nested, Request},
     cancel::CancelCell,
     outbox::Origin,
     state::{Shared, State},
@@ -27,12 +29,13 @@ pub struct Context {
     shared: Arc<Shared>,
     /// The request; `None` for a notification, which nothing can be said about.
     key: Option<Key>,
+    route: Route,
     message: Message,
 }
 
 impl Context {
-    pub(crate) fn new(shared: Arc<Shared>, key: Option<Key>, message: Message) -> Self {
-        Self { shared, key, message }
+    pub(crate) fn new(shared: Arc<Shared>, key: Option<Key>, route: Route, message: Message) -> Self {
+        Self { shared, key, route, message }
     }
 
     /// The message that is handled.
@@ -43,6 +46,12 @@ impl Context {
     /// The id of the request; `None` for a notification.
     pub fn id(&self) -> Option<&Id> {
         self.message.id()
+    }
+
+    /// The exchange that brought the request, on a lane that is made of them: what is said about the request goes the
+    /// same way. [`Route::LANE`] for a notification, which nothing is said about.
+    pub fn route(&self) -> Route {
+        self.route
     }
 
     /// The peer that asks.
@@ -142,7 +151,7 @@ impl Context {
                 }
                 state
                     .outbox
-                    .try_push(Origin::Notification, b"", |out| {
+                    .try_push(Origin::Notification, self.route, b"", |out| {
                         write(out)?;
                         begin::fits_whole(out, &self.shared).map_err(Unwritable::TooLarge)?;
                         Ok(Bytes::new())
@@ -160,14 +169,23 @@ impl Context {
     ///
     /// Such calls have permits of their own, as many as other calls, so that handlers never wait for each other:
     /// with none left the call fails at once, as [`CallError::TooManyCalls`](crate::CallError).
+    ///
+    /// The call goes out on the exchange of the request, if that came on one.
     pub fn request(
         &self,
         method: impl Into<Cow<'static, str>>,
         params: Option<RawJson>,
         options: CallOptions,
     ) -> Call {
-        let request = Request { method: method.into(), params, options, nested: true };
+        let nested = Nested { request: self.key, route: self.route };
+        let request = Request::new(method.into(), params, options, Some(nested));
         Call::new(Arc::clone(&self.shared), request)
+    }
+
+    /// As [`Context::request`], for a request that came from elsewhere, and is passed on as [`CallOptions::verbatim`] says.
+    pub fn forward(&self, message: &Message, options: CallOptions) -> Call {
+        let nested = Nested { request: self.key, route: self.route };
+        Call::new(Arc::clone(&self.shared), Request::forwarded(message, options, Some(nested)))
     }
 
     /// Tells when the request is no longer wanted, and why. The handler itself is dropped then; this is for what

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use towpath_jsonrpc::ErrorObject;
-use towpath_raw::{End, LaneError, MessageTooLarge, Timeout};
+use towpath_raw::{End, ExchangeError, LaneError, MessageTooLarge, Timeout};
 
 /// How far a request got before its call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,18 @@ pub enum CallError {
         /// How far the request got.
         phase: Phase,
     },
+    /// The exchange that carried the request ended without an answer; the link lives on.
+    #[error("`{method}` to {peer}: {source}{}", phase_text(*phase))]
+    Exchange {
+        /// Who was asked.
+        peer: Arc<str>,
+        /// What was asked.
+        method: Arc<str>,
+        /// What happened to the exchange.
+        source: ExchangeError,
+        /// How far the request got. A refusal, and an answer over a limit, are answers, too.
+        phase: Phase,
+    },
     /// The peer answered with a message over the limit, which was passed over. Setting: `max_message_bytes` of the
     /// lane and of [`LinkLimits::envelope`](crate::LinkLimits::envelope).
     #[error("{peer} answered `{method}`, and the answer was passed over: {source}")]
@@ -84,6 +96,19 @@ pub enum CallError {
         peer: Arc<str>,
         /// What was asked.
         method: Arc<str>,
+    },
+    /// More was told about the request than may wait for its caller, who wanted all of it
+    /// ([`CallOptions::keep_notes`](crate::CallOptions::keep_notes)); the peer was told that the request is cancelled.
+    #[error(
+        "{peer} told more about `{method}` than was read: {limit} bytes of notifications may wait (`keep_notes`)"
+    )]
+    TooManyNotes {
+        /// Who was asked.
+        peer: Arc<str>,
+        /// What was asked.
+        method: Arc<str>,
+        /// The limit in bytes.
+        limit: usize,
     },
     /// The request is larger than the lane carries. Not sent.
     #[error("`{method}` to {peer} was not sent: {source}")]
@@ -128,11 +153,23 @@ impl CallError {
             | CallError::AnswerTooLarge { .. }
             | CallError::Malformed { .. }
             | CallError::EndedByPeer { .. } => Phase::Answered,
-            CallError::Timeout { phase, .. } | CallError::Closed { phase, .. } => *phase,
+            CallError::Timeout { phase, .. }
+            | CallError::Closed { phase, .. }
+            | CallError::Exchange { phase, .. } => *phase,
+            CallError::TooManyNotes { .. } => Phase::OutcomeUnknown,
             CallError::TooLarge { .. } | CallError::TooManyCalls { .. } | CallError::Unsendable { .. } => {
                 Phase::NotSent
             }
         }
+    }
+}
+
+/// How far a request got whose exchange failed.
+pub(crate) fn phase_of(error: &ExchangeError) -> Phase {
+    match error {
+        ExchangeError::Refused { .. } | ExchangeError::TooLarge { .. } => Phase::Answered,
+        error if !error.was_sent() => Phase::NotSent,
+        _ => Phase::OutcomeUnknown,
     }
 }
 

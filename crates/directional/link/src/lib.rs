@@ -33,6 +33,15 @@
 //! }
 //! ```
 //!
+//! # Lanes that are made of exchanges
+//!
+//! On such a lane the link keeps, for each request of the peer, the exchange that brought it ([`Context::route`]), and
+//! all that is said about the request goes there: the handler's notifications, its own calls, and at last the answer,
+//! which is marked as the last frame of the exchange. A request that gets none, because the peer has cancelled it, ends
+//! its exchange with an empty frame. A call of ours has an exchange of its own, with the number of its id plus one,
+//! unless the peer is the one who opens the exchanges; when that fails, the call ends as [`CallError::Exchange`], and
+//! the link lives on.
+//!
 //! # When it is full
 //!
 //! The answers to our own calls always have room. A peer that asks for more than
@@ -64,6 +73,7 @@ mod peer;
 mod service;
 mod state;
 mod stats;
+mod verbatim;
 
 pub use call::{Call, CallOptions};
 pub use cancel::Cancellation;

@@ -8,17 +8,42 @@ use towpath_mcp::method;
 use crate::{LinkLimits, driver::DETACHED_BYTES};
 
 /// A bounded queue of the notifications before an answer. When it is full, the newest progress replaces the
-/// one before it, and everything else is dropped and counted.
+/// one before it, and everything else is dropped and counted; or, where all are to be kept, the call fails.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     waiting: VecDeque<Message>,
     bytes: usize,
     dropped: u64,
+    /// All are kept, up to so many bytes.
+    keep: Option<usize>,
+}
+
+/// One notification too many, where all are to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow {
+    pub(crate) limit: usize,
 }
 
 impl Notes {
-    pub(crate) fn push(&mut self, note: Message, limits: &LinkLimits) {
+    pub(crate) fn new(keep: Option<usize>) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
+    /// Whether all of them are kept.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.keep.is_some()
+    }
+
+    pub(crate) fn push(&mut self, note: Message, limits: &LinkLimits) -> Result<(), Overflow> {
         let size = note.bytes().len();
+        if let Some(limit) = self.keep {
+            if !self.waiting.is_empty() && self.bytes + size > limit {
+                return Err(Overflow { limit });
+            }
+            self.bytes += size;
+            self.waiting.push_back(note.detached(DETACHED_BYTES));
+            return Ok(());
+        }
         let room = self.waiting.len() < limits.max_call_notifications
             && self.bytes + size <= limits.max_call_notification_bytes;
         // A note may wait long, and must not keep the buffer that it was read into.
@@ -26,11 +51,11 @@ impl Notes {
         if room {
             self.bytes += size;
             self.waiting.push_back(note);
-            return;
+            return Ok(());
         }
         self.dropped += 1;
         if note.method() != method::PROGRESS {
-            return;
+            return Ok(());
         }
         // The newest progress is the one worth knowing: it takes the place of the last one that waits.
         if let Some(last) = self.waiting.iter_mut().rev().find(|waits| waits.method() == method::PROGRESS) {
@@ -40,16 +65,15 @@ impl Notes {
                 *last = note;
             }
         }
+        Ok(())
     }
 
     /// Adds a notification of a subscription, unless one that says the same waits already.
-    pub(crate) fn push_coalesced(&mut self, note: Message, limits: &LinkLimits) {
+    pub(crate) fn push_coalesced(&mut self, note: Message, limits: &LinkLimits) -> Result<(), Overflow> {
         let same = |waits: &Message| {
             waits.method() == note.method() && waits.raw(Member::Uri) == note.raw(Member::Uri)
         };
-        if !self.waiting.iter().any(same) {
-            self.push(note, limits);
-        }
+        if self.waiting.iter().any(same) { Ok(()) } else { self.push(note, limits) }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Message> {
@@ -92,7 +116,7 @@ mod tests {
         let limits = LinkLimits { max_call_notifications: 2, ..LinkLimits::default() };
         let mut notes = Notes::default();
         for note in [log(1), progress(1), progress(2), log(2), progress(3)] {
-            notes.push(note, &limits);
+            notes.push(note, &limits).expect("never too many");
         }
         assert_eq!(notes.dropped(), 3);
         assert_eq!(taken(&mut notes), [r#"{"data":1}"#, r#"{"progressToken":1,"progress":3}"#]);
@@ -103,10 +127,10 @@ mod tests {
         let limits =
             LinkLimits { max_call_notification_bytes: log(1).bytes().len(), ..LinkLimits::default() };
         let mut notes = Notes::default();
-        notes.push(log(1), &limits);
-        notes.push(log(2), &limits);
+        notes.push(log(1), &limits).expect("never too many");
+        notes.push(log(2), &limits).expect("never too many");
         assert_eq!((notes.dropped(), taken(&mut notes).len()), (1, 1));
-        notes.push(log(3), &limits);
+        notes.push(log(3), &limits).expect("never too many");
         assert_eq!(taken(&mut notes), [r#"{"data":3}"#], "room that was given back is room again");
     }
 
@@ -116,9 +140,25 @@ mod tests {
             LinkLimits { max_call_notification_bytes: progress(1).bytes().len(), ..LinkLimits::default() };
         let mut notes = Notes::default();
         for value in [1, 2, 1_000] {
-            notes.push(progress(value), &limits);
+            notes.push(progress(value), &limits).expect("never too many");
         }
         assert_eq!((notes.dropped(), notes.bytes), (2, limits.max_call_notification_bytes));
         assert_eq!(taken(&mut notes), [r#"{"progressToken":1,"progress":2}"#]);
+    }
+
+    #[test]
+    fn where_all_are_kept_one_too_many_is_told_and_none_replaced() {
+        let limit = progress(1).bytes().len() * 2;
+        // Few, and not what counts here.
+        let limits = LinkLimits { max_call_notifications: 1, ..LinkLimits::default() };
+        let mut notes = Notes::new(Some(limit));
+        for value in [1, 2] {
+            assert_eq!(notes.push(progress(value), &limits), Ok(()));
+        }
+        assert_eq!(notes.push(progress(3), &limits), Err(Overflow { limit }));
+        assert_eq!(taken(&mut notes).len(), 2);
+        let large = note(format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, "m".repeat(limit)));
+        assert!(large.bytes().len() > limit);
+        assert_eq!(notes.push(large, &limits), Ok(()), "one alone always has room");
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, convert::Infallible};
 use bytes::{Bytes, BytesMut};
 use towpath_buffer::{BufferPool, PooledBuffer};
 use towpath_jsonrpc::{Id, encode};
-use towpath_raw::Frame;
+use towpath_raw::{Frame, Route};
 
 /// Bodies up to this size are copied into the common buffer; a larger one is a segment of its own.
 const COPY_BYTES: usize = 4 << 10;
@@ -25,6 +25,16 @@ pub(crate) enum Origin {
     Notification,
     /// The cancellation of a request of ours, by its id.
     Cancellation(u64),
+}
+
+impl Origin {
+    /// Whether nothing follows it on the exchange that it is part of.
+    fn ends_its_exchange(self) -> bool {
+        match self {
+            Origin::Answer | Origin::Refusal | Origin::Batch { .. } => true,
+            Origin::Call(_) | Origin::Notification | Origin::Cancellation(_) => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -89,11 +99,12 @@ impl Outbox {
         self.buffer = None;
     }
 
-    /// Queues a frame: what `write` appends to the common buffer, the body that it gives, and a tail. When it
-    /// fails, nothing is queued.
+    /// Queues a frame for an exchange: what `write` appends to the common buffer, the body that it gives, and a tail.
+    /// When it fails, nothing is queued.
     pub(crate) fn try_push<E>(
         &mut self,
         origin: Origin,
+        route: Route,
         tail: &'static [u8],
         write: impl FnOnce(&mut BytesMut) -> Result<Bytes, E>,
     ) -> Result<(), E> {
@@ -112,14 +123,28 @@ impl Outbox {
         } else {
             Frame::segmented(buffer.split_frozen(), body, Bytes::from_static(tail))
         };
-        self.unread.add(origin, frame.len());
-        self.frames.push_back(Outgoing { frame, origin });
+        self.push_frame(origin, route, frame);
         Ok(())
     }
 
+    /// Ends an exchange that gets no answer. The lane itself has no end but its own.
+    pub(crate) fn end_exchange(&mut self, route: Route) {
+        if route != Route::LANE {
+            // A peer that leaves these unread is not read any more, as with refusals.
+            self.push_frame(Origin::Refusal, route, Frame::default());
+        }
+    }
+
+    fn push_frame(&mut self, origin: Origin, route: Route, frame: Frame) {
+        let frame = frame.on(route);
+        let frame = if origin.ends_its_exchange() { frame.last() } else { frame };
+        self.unread.add(origin, frame.len());
+        self.frames.push_back(Outgoing { frame, origin });
+    }
+
     /// Queues a whole message that `write` appends.
-    pub(crate) fn push(&mut self, origin: Origin, write: impl FnOnce(&mut BytesMut)) {
-        let pushed = self.try_push(origin, b"", |out| {
+    pub(crate) fn push(&mut self, origin: Origin, route: Route, write: impl FnOnce(&mut BytesMut)) {
+        let pushed = self.try_push(origin, route, b"", |out| {
             write(out);
             Ok::<_, Infallible>(Bytes::new())
         });
@@ -132,10 +157,11 @@ impl Outbox {
     pub(crate) fn push_error(
         &mut self,
         origin: Origin,
+        route: Route,
         id: Option<&Id>,
         error: &towpath_jsonrpc::ErrorObject,
     ) {
-        self.push(origin, |out| encode::error(out, id, error));
+        self.push(origin, route, |out| encode::error(out, id, error));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -176,7 +202,7 @@ mod tests {
         let large = Bytes::from(vec![b'x'; COPY_BYTES + 1]);
         let address = large.as_ptr();
         for body in [Bytes::from("body"), large] {
-            let pushed = outbox.try_push(Origin::Answer, b"}", |out| {
+            let pushed = outbox.try_push(Origin::Answer, Route::LANE, b"}", |out| {
                 out.extend_from_slice(b"{");
                 Ok::<_, Infallible>(body)
             });
@@ -195,7 +221,7 @@ mod tests {
         let pool = BufferPool::new(PoolLimits::stdio());
         let mut outbox = Outbox::new(pool.clone());
         for _ in 0..3 {
-            outbox.push(Origin::Answer, |out| out.extend_from_slice(b"{}"));
+            outbox.push(Origin::Answer, Route::LANE, |out| out.extend_from_slice(b"{}"));
             let mut frames = VecDeque::new();
             outbox.take_into(&mut frames);
             drop(frames);
@@ -208,12 +234,12 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_nothing_behind() {
         let mut outbox = Outbox::new(BufferPool::new(PoolLimits::stdio()));
-        let failed = outbox.try_push(Origin::Answer, b"}", |out| {
+        let failed = outbox.try_push(Origin::Answer, Route::LANE, b"}", |out| {
             out.extend_from_slice(b"half a mess");
             Err("refused")
         });
         assert_eq!(failed, Err("refused"));
-        outbox.push(Origin::Answer, |out| out.extend_from_slice(b"{}"));
+        outbox.push(Origin::Answer, Route::LANE, |out| out.extend_from_slice(b"{}"));
         let mut frames = VecDeque::new();
         outbox.take_into(&mut frames);
         assert_eq!(frames.pop_front().map(|f| f.frame.into_bytes()), Some(Bytes::from("{}")));
@@ -223,7 +249,7 @@ mod tests {
     fn a_request_can_be_taken_back_until_it_has_left() {
         let mut outbox = Outbox::new(BufferPool::new(PoolLimits::stdio()));
         for id in 0..3 {
-            outbox.push(Origin::Call(id), |out| out.extend_from_slice(b"{}"));
+            outbox.push(Origin::Call(id), Route::new(id + 1), |out| out.extend_from_slice(b"{}"));
         }
         assert!(outbox.retract(1) && !outbox.retract(1));
         let mut frames = VecDeque::new();

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use towpath_jsonrpc::{RawJson, encode};
+use towpath_jsonrpc::{Message, RawJson, encode};
+
+use towpath_raw::Route;
 
 use crate::{
     Call, CallDress, CallOptions, LinkEnd, LinkStats, NotifyError, begin,
@@ -27,7 +29,13 @@ impl Peer {
         params: Option<RawJson>,
         options: CallOptions,
     ) -> Call {
-        Call::new(Arc::clone(&self.shared), Request { method: method.into(), params, options, nested: false })
+        Call::new(Arc::clone(&self.shared), Request::new(method.into(), params, options, None))
+    }
+
+    /// A request that came from elsewhere, passed on as [`CallOptions::verbatim`] says. It is not looked through again,
+    /// as it would be if its method and params were given to [`Peer::call`].
+    pub fn forward(&self, message: &Message, options: CallOptions) -> Call {
+        Call::new(Arc::clone(&self.shared), Request::forwarded(message, options, None))
     }
 
     /// A call that fails as [`CallError::Unsendable`](crate::CallError) for this reason: for params that cannot be
@@ -62,7 +70,7 @@ impl Peer {
         }
         self.shared
             .when_room(false, |state| {
-                state.outbox.try_push(Origin::Notification, b"", |out| {
+                state.outbox.try_push(Origin::Notification, Route::LANE, b"", |out| {
                     encode::notification(out, method, params.as_ref().map(RawJson::as_bytes));
                     begin::fits_whole(out, &self.shared).map_err(NotifyError::TooLarge)?;
                     Ok(Bytes::new())

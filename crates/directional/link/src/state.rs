@@ -15,11 +15,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use towpath_buffer::BufferPool;
 use towpath_jsonrpc::{CorrelationLimits, Id, Incoming, Key, Message, Outgoing};
-use towpath_raw::{Level, MessageTooLarge, Mutex, Timeout};
+use towpath_raw::{ExchangeError, Level, MessageTooLarge, Mutex, Route, Timeout};
 
 use crate::{
-    CancelReason, LinkEnd, LinkLimits, LinkTimeouts, Phase, cancel::CancelCell, dress::CallDress,
-    notes::Notes, outbox::Outbox, stats::LinkStats,
+    CancelReason, LinkEnd, LinkLimits, LinkTimeouts, Phase, call::Nested, cancel::CancelCell,
+    dress::CallDress, notes::Notes, outbox::Outbox, stats::LinkStats,
 };
 
 pub(crate) struct Shared {
@@ -54,12 +54,24 @@ pub(crate) struct State {
     /// The driver, when it sleeps.
     pub(crate) driver: Option<Waker>,
     pub(crate) dress: CallDress,
+    /// The peer opens the exchanges of this lane, so that none of them is for a call of ours.
+    pub(crate) peer_opens: bool,
+    pub(crate) logs: LogTaking,
     /// Set once no call can be answered any more.
     pub(crate) ended: Option<LinkEnd>,
     /// Set once nothing runs any more.
     pub(crate) over: bool,
     pub(crate) closing: Option<Closing>,
     pub(crate) stats: LinkStats,
+}
+
+/// Which call a log message is about that names none.
+#[derive(Debug, Default)]
+pub(crate) struct LogTaking {
+    /// Some call of this link takes such messages, or has taken them.
+    pub(crate) are_taken: bool,
+    /// A call that took them was given up, and what the peer says until then may still be about that one.
+    pub(crate) in_doubt_until: Option<Instant>,
 }
 
 /// Our side has asked for the end.
@@ -71,12 +83,18 @@ pub(crate) struct Closing {
 
 pub(crate) struct CallEntry {
     pub(crate) id: u64,
+    /// The exchange that it is part of.
+    pub(crate) route: Route,
+    /// The request of the peer whose exchange that is, if it is not the call's own.
+    pub(crate) within: Option<Key>,
     pub(crate) waker: Option<Waker>,
     pub(crate) notes: Notes,
     pub(crate) outcome: Option<Result<Message, Failure>>,
     pub(crate) cancellable: bool,
     /// A subscription: its notifications coalesce, and the peer may end it.
     pub(crate) listens: bool,
+    /// Log messages that name no request are about this call, if it is the only one that takes them.
+    pub(crate) takes_logs: bool,
     /// The progress token that the caller had set himself, if it is not our id.
     pub(crate) callers_token: Option<Id>,
 }
@@ -89,12 +107,18 @@ pub(crate) enum Failure {
     TooLarge(MessageTooLarge),
     /// The peer ended a subscription of ours.
     EndedByPeer,
+    /// More was told about it than is kept, and all was to be kept.
+    TooManyNotes {
+        limit: usize,
+    },
     /// A handler's call, with no permit left for it.
     TooManyCalls {
         limit: usize,
     },
     /// The answer was passed over.
     AnswerTooLarge(MessageTooLarge),
+    /// The exchange that carried it failed.
+    Exchange(ExchangeError),
     /// The answer was no JSON-RPC message.
     Malformed(Arc<str>),
 }
@@ -127,6 +151,8 @@ pub(crate) struct RequestEntry {
     pub(crate) deadline: Option<Instant>,
     /// `initialize` is never cancelled.
     pub(crate) uncancellable: bool,
+    /// The exchange that it came on.
+    pub(crate) route: Route,
     /// The batch that its answer belongs into.
     pub(crate) batch: Option<usize>,
 }
@@ -150,6 +176,8 @@ impl Shared {
             withdrawn: false,
             driver: None,
             dress: CallDress::default(),
+            logs: LogTaking::default(),
+            peer_opens: false,
             ended: None,
             over: false,
             closing: None,
@@ -191,7 +219,37 @@ impl Shared {
     }
 }
 
+impl LogTaking {
+    /// Notes that a call is given up: the peer may not know yet, and still speak about it.
+    pub(crate) fn gave_up(&mut self, call: &CallEntry) {
+        if call.takes_logs && call.outcome.is_none() {
+            self.in_doubt_until = Instant::now().checked_add(LOG_DOUBT);
+        }
+    }
+}
+
+/// How long what a peer logs may be about a call that was given up.
+const LOG_DOUBT: Duration = Duration::from_secs(10);
+
 impl State {
+    /// The exchange that a new call goes out on, and the request whose exchange that is: that of the request which it
+    /// is made for, as long as that is in flight and came on one; else its own, which has its number.
+    pub(crate) fn route_for(&self, id: u64, nested: Option<Nested>) -> (Route, Option<Key>) {
+        if let Some(Nested { request: Some(key), route }) = nested
+            && route != Route::LANE
+            && self.incoming.get(key).is_some()
+        {
+            return (route, Some(key));
+        }
+        (if self.peer_opens { Route::LANE } else { Route::new(id + 1) }, None)
+    }
+
+    /// The exchange that what is said about a call goes to: none, once the one that it went out on has ended.
+    pub(crate) fn route_of(&self, call: &CallEntry) -> Route {
+        let ended = call.within.is_some_and(|key| self.incoming.get(key).is_none());
+        if ended { Route::LANE } else { call.route }
+    }
+
     /// Forgets a call that nobody holds any more.
     pub(crate) fn remove_call(&mut self, key: usize) -> Option<CallEntry> {
         let call = self.calls.try_remove(key)?;

@@ -26,6 +26,10 @@ pub struct LinkStats {
     pub skipped: u64,
     /// Messages over the size limit that were passed over.
     pub oversized: u64,
+    /// Calls of ours that ended because the exchange that carried them failed.
+    pub failed_exchanges: u64,
+    /// Failed exchanges of calls that had ended before, or of none.
+    pub stray_failures: u64,
     /// Answers to calls that had been given up.
     pub late_answers: u64,
     /// Answers to nothing that was asked, or a second time.

@@ -59,14 +59,21 @@ pub fn result(out: &mut BytesMut, id: &Id, result: &[u8]) {
     out.extend_from_slice(TAIL);
 }
 
-/// Appends a response with an error. Without an id the member is left out; it is never null.
+/// Appends a response with an error: byte for byte as it was read, if it was ([`ErrorObject::raw`]). Without an id the
+/// member is left out; it is never null.
 pub fn error(out: &mut BytesMut, id: Option<&Id>, error: &ErrorObject) {
     out.extend_from_slice(br#"{"jsonrpc":"2.0""#);
     if let Some(id) = id {
         out.extend_from_slice(br#","id":"#);
         id.write(out);
     }
-    out.extend_from_slice(br#","error":{"code":"#);
+    out.extend_from_slice(br#","error":"#);
+    if let Some(raw) = error.raw() {
+        out.extend_from_slice(raw.as_bytes());
+        out.extend_from_slice(TAIL);
+        return;
+    }
+    out.extend_from_slice(br#"{"code":"#);
     out.extend_from_slice(itoa::Buffer::new().format(error.code).as_bytes());
     out.extend_from_slice(br#","message":"#);
     write_string(out, &error.message);

@@ -30,6 +30,10 @@ pub enum Operation {
     Handshake,
     /// Giving bytes to the peer.
     Send,
+    /// Receiving the head of a request, or of a response.
+    Head,
+    /// Receiving a body.
+    Body,
     /// The time without news of a request.
     ReceiveIdle,
     /// The whole time of a request.
@@ -49,6 +53,8 @@ impl Operation {
             Operation::Connect => "connect",
             Operation::Handshake => "handshake",
             Operation::Send => "write_stall",
+            Operation::Head => "head_read",
+            Operation::Body => "body_read",
             Operation::ReceiveIdle => "idle",
             Operation::ReceiveTotal => "total",
             Operation::Handle => "handler",
@@ -64,6 +70,8 @@ impl fmt::Display for Operation {
             Operation::Connect => "connecting to the peer",
             Operation::Handshake => "the handshake",
             Operation::Send => "giving bytes to the peer",
+            Operation::Head => "receiving the head",
+            Operation::Body => "receiving the body",
             Operation::ReceiveIdle => "waiting for news of the request",
             Operation::ReceiveTotal => "waiting for the answer",
             Operation::Handle => "handling the request",

@@ -4,12 +4,13 @@ use std::{
     future::{Future, poll_fn},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{request, response};
 
-use crate::{MessageTooLarge, Timeout};
+use crate::{MessageTooLarge, Operation, Timeout};
 
 /// The client's side: makes exchanges with one peer or many.
 pub trait Connect: Send + Sync + 'static {
@@ -116,6 +117,18 @@ pub enum ExchangeError {
         /// The limit and the size.
         source: MessageTooLarge,
     },
+    /// The peer answered with an HTTP status that is no success, and with nothing that could be read as a message.
+    #[error("{peer} answered with HTTP status {status}{}", shown(body))]
+    Refused {
+        /// The other side.
+        peer: Arc<str>,
+        /// The status.
+        status: u16,
+        /// How the body begins: at most 1 KiB, made printable.
+        body: Arc<str>,
+        /// When to come back, if it said so (`Retry-After` in seconds).
+        retry_after: Option<Duration>,
+    },
     /// A deadline passed.
     #[error("{peer}: {source}")]
     Timeout {
@@ -124,4 +137,44 @@ pub enum ExchangeError {
         /// Which one.
         source: Timeout,
     },
+}
+
+impl ExchangeError {
+    /// Whether any of the request may have reached the peer. If not, it is safe to repeat.
+    pub fn was_sent(&self) -> bool {
+        match self {
+            ExchangeError::NotConnected { .. } => false,
+            ExchangeError::Timeout { source, .. } => source.operation != Operation::Connect,
+            ExchangeError::Broken { .. } | ExchangeError::TooLarge { .. } | ExchangeError::Refused { .. } => {
+                true
+            }
+        }
+    }
+}
+
+fn shown(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(": {body}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_reached_the_peer_is_told_from_what_may_have() {
+        let peer: Arc<str> = "http://peer/mcp".into();
+        let timeout = |operation| ExchangeError::Timeout {
+            peer: Arc::clone(&peer),
+            source: Timeout { operation, after: Duration::from_secs(1) },
+        };
+        assert!(!timeout(Operation::Connect).was_sent());
+        assert!(timeout(Operation::ReceiveTotal).was_sent());
+        assert!(
+            !ExchangeError::NotConnected { peer: Arc::clone(&peer), reason: "refused".into() }.was_sent()
+        );
+        let refused =
+            ExchangeError::Refused { peer, status: 502, body: "bad gateway".into(), retry_after: None };
+        assert!(refused.was_sent());
+        assert_eq!(refused.to_string(), "http://peer/mcp answered with HTTP status 502: bad gateway");
+    }
 }

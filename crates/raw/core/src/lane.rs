@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Explanation, Frame, LaneError, MessageTooLarge};
+use crate::{ExchangeError, Explanation, Frame, LaneError, MessageTooLarge, Route};
 
 /// A duplex of frames, before it is taken apart into its halves.
 ///
@@ -93,6 +93,15 @@ pub trait FrameSink: Send {
 pub enum Inbound {
     /// One whole frame, without its delimiter.
     Frame(Bytes),
+    /// One whole frame, on a lane that is made of exchanges: what answers it goes back on the same route.
+    Routed(Route, Bytes),
+    /// An exchange that this side opened ended without an answer. The lane lives on.
+    Failed {
+        /// Which one.
+        route: Route,
+        /// What happened to it.
+        error: ExchangeError,
+    },
     /// Bytes between frames that are no message: a banner, say. Counted and passed over.
     Skipped(Skipped),
     /// A message that could not be taken. The lane has resynchronised.

@@ -32,6 +32,8 @@
 //!             Ok(true)
 //!         }
 //!         Inbound::Skipped(_) | Inbound::Rejected(_) => Ok(true),
+//!         // Only a lane that is made of exchanges gives these.
+//!         Inbound::Routed(..) | Inbound::Failed { .. } => Ok(true),
 //!         Inbound::End(_) => Ok(false),
 //!     }
 //! }
@@ -58,7 +60,7 @@ mod sync;
 
 pub use error::{Explanation, LaneError, MessageTooLarge, Operation, Timeout};
 pub use exchange::{Accept, Arrival, Chunks, ChunksExt, Connect, ExchangeError};
-pub use frame::Frame;
+pub use frame::{Frame, Route};
 pub use lane::{
     End, FrameSink, FrameSinkExt, FrameSource, FrameSourceExt, Inbound, Lane, Rejected, SkipReason, Skipped,
 };

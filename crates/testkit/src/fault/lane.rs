@@ -183,7 +183,9 @@ impl<S: FrameSink> FaultSink<S> {
                 if let Some(frame) = self.held.pop_front() {
                     self.held_bytes -= frame.len();
                     let whole = length == frame.len();
-                    let frame = if whole { frame } else { Frame::from(frame.into_bytes().slice(..length)) };
+                    let route = frame.route();
+                    let frame =
+                        if whole { frame } else { Frame::from(frame.into_bytes().slice(..length)).on(route) };
                     // A cut goes on to its end below, when the short frame is out.
                     self.granted = match pass {
                         Pass::Cut(..) => Some(Pass::Cut(Cut::End, 0)),

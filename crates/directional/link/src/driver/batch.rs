@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use slab::Slab;
 use towpath_jsonrpc::{ErrorObject, Id, encode};
+use towpath_raw::Route;
 
 use crate::{Reply, outbox::Origin, state::State};
 
@@ -14,6 +15,8 @@ pub(super) struct Batches {
 }
 
 struct Batch {
+    /// The exchange that it came on.
+    route: Route,
     missing: usize,
     /// How many of the answers are refusals: a peer that leaves them unread is not read any more.
     refusals: usize,
@@ -26,8 +29,8 @@ impl Batches {
     }
 
     /// A batch that so many answers are owed to.
-    pub(super) fn open(&mut self, missing: usize) -> usize {
-        self.open.insert(Batch { missing, refusals: 0, answers: BytesMut::new() })
+    pub(super) fn open(&mut self, missing: usize, route: Route) -> usize {
+        self.open.insert(Batch { route, missing, refusals: 0, answers: BytesMut::new() })
     }
 
     /// One answer more; or none, for a request that was cancelled. The last one sends the batch. What does not fit
@@ -88,11 +91,13 @@ impl Batches {
         }
         let batch = self.open.remove(key);
         state.outbox.unread.answer_bytes -= batch.answers.len();
-        if !batch.answers.is_empty() {
-            state.outbox.push(Origin::Batch { refusals: batch.refusals }, |out| {
-                out.extend_from_slice(&batch.answers);
-                out.extend_from_slice(b"]");
-            });
+        if batch.answers.is_empty() {
+            state.outbox.end_exchange(batch.route);
+            return;
         }
+        state.outbox.push(Origin::Batch { refusals: batch.refusals }, batch.route, |out| {
+            out.extend_from_slice(&batch.answers);
+            out.extend_from_slice(b"]");
+        });
     }
 }

@@ -6,17 +6,18 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use towpath_jsonrpc::{
     Answer, EnvelopeError, Key, Kind, Member, Message, Parsed as Envelope, Scan, parse_any,
 };
 use towpath_mcp::{Fault, method};
-use towpath_raw::{FrameSource, Inbound, Lane, Rejected};
+use towpath_raw::{ExchangeError, FrameSource, Inbound, Lane, Rejected, Route};
 
 use super::{
     Link,
-    news::{progress, subscribed},
-    rejects::worth_a_line,
+    news::{logged, progress, subscribed},
+    rejects::{too_large, worth_a_line},
     running::{Handled, Running, poll_handler},
 };
 use crate::{
@@ -37,16 +38,27 @@ const SHARED_BUFFERS: usize = 64;
 /// Messages up to this size are copied where they would keep a large buffer.
 pub(crate) const DETACHED_BYTES: usize = 16 << 10;
 
-/// A frame after parsing.
-pub(super) enum Parsed {
-    Message(Result<Message, EnvelopeError>),
-    Batch(Vec<Result<Message, EnvelopeError>>),
-    Rejected(Rejected),
+/// What came, after parsing.
+pub(super) enum Arrived {
+    Message(Route, Result<Message, EnvelopeError>),
+    Batch(Route, Vec<Result<Message, EnvelopeError>>),
+    Rejected(Route, Rejected),
+    Failed(Route, ExchangeError),
+}
+
+/// How a message came, and how its answer goes back.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) route: Route,
+    /// Whether it came with others.
+    pub(super) batched: bool,
+    /// What their answers are gathered in; none if none of them gets one.
+    pub(super) batch: Option<usize>,
 }
 
 /// A message that a service is to see, in the order in which it came.
 enum Work {
-    Request(Key, Message),
+    Request(Key, Route, Message),
     Notification(Message),
 }
 
@@ -59,11 +71,11 @@ impl<L: Lane, S: Service> Link<L, S> {
             && self.inbox.len() < ROUND_MESSAGES
             && bytes < ROUND_BYTES
         {
-            if let Some(scan) = &mut self.scan {
+            if let Some((route, scan)) = &mut self.scan {
                 bytes += ROUND_BYTES;
                 if let Poll::Ready(parsed) = scan.advance(ROUND_BYTES) {
+                    self.inbox.push(Arrived::Message(*route, parsed));
                     self.scan = None;
-                    self.inbox.push(Parsed::Message(parsed));
                 }
                 continue;
             }
@@ -102,22 +114,11 @@ impl<L: Lane, S: Service> Link<L, S> {
 
     fn take_in(&mut self, inbound: Inbound) -> usize {
         match inbound {
-            Inbound::Frame(frame) => {
-                let length = frame.len();
-                let limits = &self.shared.limits.envelope;
-                let batch = frame.trim_ascii_start().starts_with(b"[");
-                if batch && self.service.takes_batches() {
-                    self.inbox.push(match parse_any(frame, limits) {
-                        Ok(Envelope::Batch(messages)) => Parsed::Batch(messages),
-                        Ok(Envelope::Single(message)) => Parsed::Message(Ok(message)),
-                        Err(error) => Parsed::Message(Err(error)),
-                    });
-                } else if length <= ROUND_BYTES {
-                    self.inbox.push(Parsed::Message(Message::parse(frame, limits)));
-                } else {
-                    self.scan = Some(Scan::new(frame, limits));
-                }
-                length.min(ROUND_BYTES)
+            Inbound::Frame(frame) => self.take_frame(Route::LANE, frame),
+            Inbound::Routed(route, frame) => self.take_frame(route, frame),
+            Inbound::Failed { route, error } => {
+                self.inbox.push(Arrived::Failed(route, error));
+                1
             }
             Inbound::Skipped(skipped) => {
                 let count = {
@@ -135,7 +136,7 @@ impl<L: Lane, S: Service> Link<L, S> {
                 skipped.length.clamp(1, ROUND_BYTES)
             }
             Inbound::Rejected(rejected) => {
-                self.inbox.push(Parsed::Rejected(rejected));
+                self.inbox.push(Arrived::Rejected(Route::LANE, rejected));
                 1
             }
             Inbound::End(end) => {
@@ -143,6 +144,30 @@ impl<L: Lane, S: Service> Link<L, S> {
                 0
             }
         }
+    }
+
+    fn take_frame(&mut self, route: Route, frame: Bytes) -> usize {
+        let length = frame.len();
+        let limits = &self.shared.limits.envelope;
+        if length > limits.max_message_bytes {
+            // The lane's limit is the higher one. As with what the lane passes over, its beginning tells whose it is.
+            let rejected = too_large(&frame, limits.max_message_bytes);
+            self.inbox.push(Arrived::Rejected(route, rejected));
+            return length.min(ROUND_BYTES);
+        }
+        let batch = frame.trim_ascii_start().starts_with(b"[");
+        if batch && self.service.takes_batches() {
+            self.inbox.push(match parse_any(frame, limits) {
+                Ok(Envelope::Batch(messages)) => Arrived::Batch(route, messages),
+                Ok(Envelope::Single(message)) => Arrived::Message(route, Ok(message)),
+                Err(error) => Arrived::Message(route, Err(error)),
+            });
+        } else if length <= ROUND_BYTES {
+            self.inbox.push(Arrived::Message(route, Message::parse(frame, limits)));
+        } else {
+            self.scan = Some((route, Scan::new(frame, limits)));
+        }
+        length.min(ROUND_BYTES)
     }
 
     /// Sorts a round's messages under one lock, wakes whoever got something, then lets the service see the rest.
@@ -154,16 +179,28 @@ impl<L: Lane, S: Service> Link<L, S> {
         let shared = Arc::clone(&self.shared);
         {
             let mut state = shared.state.lock();
-            for parsed in inbox.drain(..) {
-                match parsed {
-                    Parsed::Message(Ok(message)) => {
-                        self.sort(&mut state, now, message, None, &mut work, &mut wakers);
+            for arrived in inbox.drain(..) {
+                match arrived {
+                    Arrived::Message(route, parsed) => {
+                        state.peer_opens |= route != Route::LANE;
+                        let way = Way { route, batched: false, batch: None };
+                        match parsed {
+                            Ok(message) => {
+                                self.sort(&mut state, now, message, way, &mut work, &mut wakers);
+                            }
+                            Err(error) => self.malformed(&mut state, &error, way, &mut wakers),
+                        }
                     }
-                    Parsed::Message(Err(error)) => self.malformed(&mut state, &error, None, &mut wakers),
-                    Parsed::Batch(messages) => {
-                        self.sort_batch(&mut state, now, messages, &mut work, &mut wakers);
+                    Arrived::Batch(route, messages) => {
+                        state.peer_opens |= route != Route::LANE;
+                        self.sort_batch(&mut state, now, route, messages, &mut work, &mut wakers);
                     }
-                    Parsed::Rejected(rejected) => self.rejected(&mut state, &rejected, &mut wakers),
+                    Arrived::Rejected(route, rejected) => {
+                        self.rejected(&mut state, route, &rejected, &mut wakers);
+                    }
+                    Arrived::Failed(route, error) => {
+                        self.exchange_failed(&mut state, route, error, &mut wakers);
+                    }
                 }
             }
         }
@@ -171,7 +208,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         wakers.into_iter().for_each(Wake::wake);
         for work in work {
             match work {
-                Work::Request(key, message) => self.serve(key, message, cx),
+                Work::Request(key, route, message) => self.serve(key, route, message, cx),
                 Work::Notification(message) => self.note(message),
             }
         }
@@ -181,6 +218,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         &mut self,
         state: &mut State,
         now: std::time::Instant,
+        route: Route,
         messages: Vec<Result<Message, EnvelopeError>>,
         work: &mut Vec<Work>,
         wakers: &mut Vec<Wake>,
@@ -190,11 +228,12 @@ impl<L: Lane, S: Service> Link<L, S> {
             Err(error) => !error.is_response(),
         };
         let answers = messages.iter().filter(|message| owed(message)).count();
-        let batch = (answers > 0).then(|| self.batches.open(answers));
+        let batch = (answers > 0).then(|| self.batches.open(answers, route));
+        let way = Way { route, batched: true, batch };
         for message in messages {
             match message {
-                Ok(message) => self.sort(state, now, message, batch, work, wakers),
-                Err(error) => self.malformed(state, &error, batch, wakers),
+                Ok(message) => self.sort(state, now, message, way, work, wakers),
+                Err(error) => self.malformed(state, &error, way, wakers),
             }
         }
     }
@@ -204,7 +243,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         state: &mut State,
         now: std::time::Instant,
         message: Message,
-        batch: Option<usize>,
+        way: Way,
         work: &mut Vec<Work>,
         wakers: &mut Vec<Wake>,
     ) {
@@ -226,10 +265,13 @@ impl<L: Lane, S: Service> Link<L, S> {
                     call.outcome = Some(Ok(message));
                 }
             }
-            Kind::Request => self.admit(state, now, message, batch, work),
+            Kind::Request => self.admit(state, now, message, way, work),
             Kind::Notification => match message.method() {
                 method::CANCELLED => self.cancelled(state, &message, wakers),
                 method::PROGRESS => progress(state, now, message, &self.shared.limits, wakers),
+                method::MESSAGE if state.logs.are_taken => {
+                    logged(state, message, &self.shared.limits, wakers);
+                }
                 _ if message.span(Member::MetaSubscriptionId).is_some() => {
                     subscribed(state, message, &self.shared.limits, wakers);
                 }
@@ -244,7 +286,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         state: &mut State,
         now: std::time::Instant,
         message: Message,
-        batch: Option<usize>,
+        way: Way,
         work: &mut Vec<Work>,
     ) {
         let Some(id) = message.id() else { return };
@@ -257,8 +299,9 @@ impl<L: Lane, S: Service> Link<L, S> {
                     "dropped a request: this side of the connection answers nobody"
                 );
             }
-            if let Some(batch) = batch {
-                self.batches.answer(state, batch, id, None, || None);
+            match way.batch {
+                Some(batch) => self.batches.answer(state, batch, id, None, || None),
+                None => state.outbox.end_exchange(way.route),
             }
             return;
         }
@@ -274,14 +317,15 @@ impl<L: Lane, S: Service> Link<L, S> {
             None
         };
         if let Some(fault) = fault {
-            return self.refuse(state, id, &fault, batch);
+            return self.refuse(state, id, &fault, way);
         }
         let listens = message.method() == method::SUBSCRIPTIONS_LISTEN;
         let limit = if listens { None } else { self.shared.timeouts.handler };
         let request = RequestEntry {
             deadline: limit.and_then(|limit| now.checked_add(limit)),
             uncancellable: message.method() == method::INITIALIZE,
-            batch,
+            route: way.route,
+            batch: way.batch,
             ..RequestEntry::default()
         };
         match state.incoming.insert(now, id.clone(), limit, request) {
@@ -296,19 +340,19 @@ impl<L: Lane, S: Service> Link<L, S> {
                 } else {
                     message
                 };
-                work.push(Work::Request(key, message));
+                work.push(Work::Request(key, way.route, message));
             }
             Err(full) => {
                 let fault = Fault::TooManyRequests { limit: full.limit, setting: "max_requests_from_peer" };
-                self.refuse(state, id, &fault, batch);
+                self.refuse(state, id, &fault, way);
             }
         }
     }
 
     /// Lets the service handle a request, up to where its handler waits for something.
-    fn serve(&mut self, key: Key, message: Message, cx: &mut TaskContext<'_>) {
+    fn serve(&mut self, key: Key, route: Route, message: Message, cx: &mut TaskContext<'_>) {
         // Cancelled by a later message of the same round: the handler never begins.
-        let context = Context::new(Arc::clone(&self.shared), Some(key), message.clone());
+        let context = Context::new(Arc::clone(&self.shared), Some(key), route, message.clone());
         if context.cancel_reason().is_some() {
             return self.handled(key, None);
         }
@@ -328,7 +372,7 @@ impl<L: Lane, S: Service> Link<L, S> {
     }
 
     fn note(&mut self, message: Message) {
-        let context = Context::new(Arc::clone(&self.shared), None, message.clone());
+        let context = Context::new(Arc::clone(&self.shared), None, Route::LANE, message.clone());
         let errand = catch_unwind(AssertUnwindSafe(|| self.service.notification(message, context)));
         match errand {
             // The service has seen it, and has marked what it marks; only its handler does not run.

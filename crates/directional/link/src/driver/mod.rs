@@ -24,7 +24,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, Sleep, sleep_until};
 use towpath_buffer::{BufferPool, PoolLimits};
 use towpath_jsonrpc::{Key, Scan};
-use towpath_raw::Lane;
+use towpath_raw::{Lane, Route};
 
 pub(crate) use inbound::DETACHED_BYTES;
 
@@ -61,8 +61,8 @@ pub struct Link<L: Lane, S: Service> {
     /// Handlers that have ended, to be settled.
     done: Vec<(Key, Option<Reply>)>,
     /// A large message in the middle of its validation.
-    scan: Option<Scan>,
-    inbox: Vec<inbound::Parsed>,
+    scan: Option<(Route, Scan)>,
+    inbox: Vec<inbound::Arrived>,
     stage: end::Stage,
     /// How long our side lets the link go on, as far as it was noted.
     grace: Option<std::time::Duration>,

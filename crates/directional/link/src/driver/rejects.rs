@@ -1,10 +1,11 @@
 //! What comes in and is not taken: refusals, messages that are none, messages that are too large.
 
+use bytes::Bytes;
 use towpath_jsonrpc::{Answer, EnvelopeError, EnvelopeLimits, Id, Kind, Message};
 use towpath_mcp::Fault;
-use towpath_raw::{Lane, Rejected};
+use towpath_raw::{Lane, MessageTooLarge, Rejected, Route};
 
-use super::Link;
+use super::{Link, inbound::Way};
 use crate::{
     Service,
     outbox::Origin,
@@ -13,13 +14,13 @@ use crate::{
 
 impl<L: Lane, S: Service> Link<L, S> {
     /// Answers a request that is not taken with a small refusal.
-    pub(super) fn refuse(&mut self, state: &mut State, id: &Id, fault: &Fault, batch: Option<usize>) {
+    pub(super) fn refuse(&mut self, state: &mut State, id: &Id, fault: &Fault, way: Way) {
         state.stats.refused += 1;
         let error = self.service.reply_to_fault(fault);
-        match (batch, error) {
+        match (way.batch, error) {
             (Some(batch), error) => self.batches.refuse(state, batch, Some(id), error),
-            (None, Some(error)) => state.outbox.push_error(Origin::Refusal, Some(id), &error),
-            (None, None) => {}
+            (None, Some(error)) => state.outbox.push_error(Origin::Refusal, way.route, Some(id), &error),
+            (None, None) => state.outbox.end_exchange(way.route),
         }
         self.unread_refusals = state.outbox.unread.refusals;
     }
@@ -30,7 +31,7 @@ impl<L: Lane, S: Service> Link<L, S> {
         &mut self,
         state: &mut State,
         error: &EnvelopeError,
-        batch: Option<usize>,
+        way: Way,
         wakers: &mut Vec<Wake>,
     ) {
         state.stats.malformed += 1;
@@ -44,24 +45,33 @@ impl<L: Lane, S: Service> Link<L, S> {
             {
                 wakers.extend(state.fail_call(key, Failure::Malformed(error.to_string().into())));
             }
+            // In a batch it counts for nothing; alone, nothing else comes on its exchange.
+            if !way.batched {
+                state.outbox.end_exchange(way.route);
+            }
             return;
         }
         let reply =
             self.service.answers().then(|| self.service.reply_to_fault(&Fault::from(error))).flatten();
-        if let Some(batch) = batch {
-            self.batches.refuse(state, batch, error.reply_id(), reply);
-            self.unread_refusals = state.outbox.unread.refusals;
-            return;
+        match (way.batch, reply) {
+            (Some(batch), reply) => self.batches.refuse(state, batch, error.reply_id(), reply),
+            (None, Some(reply)) => {
+                state.outbox.push_error(Origin::Refusal, way.route, error.reply_id(), &reply);
+            }
+            (None, None) => state.outbox.end_exchange(way.route),
         }
-        if let Some(reply) = reply {
-            state.outbox.push_error(Origin::Refusal, error.reply_id(), &reply);
-            self.unread_refusals = state.outbox.unread.refusals;
-        }
+        self.unread_refusals = state.outbox.unread.refusals;
     }
 
     /// A message that was passed over. Its beginning mostly tells what it was: the call that it was to answer ends, or
     /// the request gets its error.
-    pub(super) fn rejected(&mut self, state: &mut State, rejected: &Rejected, wakers: &mut Vec<Wake>) {
+    pub(super) fn rejected(
+        &mut self,
+        state: &mut State,
+        route: Route,
+        rejected: &Rejected,
+        wakers: &mut Vec<Wake>,
+    ) {
         state.stats.oversized += 1;
         let count = state.stats.oversized;
         if worth_a_line(count) {
@@ -83,18 +93,32 @@ impl<L: Lane, S: Service> Link<L, S> {
             {
                 wakers.extend(state.fail_call(key, Failure::AnswerTooLarge(*size)));
             }
-            return;
+            return state.outbox.end_exchange(route);
         }
         let fault =
             Fault::TooLarge { what: "the message", limit_bytes: size.limit, setting: "max_message_bytes" };
-        if self.service.answers()
-            && let Some(error) = self.service.reply_to_fault(&fault)
-        {
-            state.outbox.push_error(Origin::Refusal, id.as_ref(), &error);
-            self.unread_refusals = state.outbox.unread.refusals;
+        match self.service.answers().then(|| self.service.reply_to_fault(&fault)).flatten() {
+            Some(error) => state.outbox.push_error(Origin::Refusal, route, id.as_ref(), &error),
+            None => state.outbox.end_exchange(route),
         }
+        self.unread_refusals = state.outbox.unread.refusals;
     }
 }
+
+/// What is left of a message that the lane took, and that is too large for the link.
+pub(super) fn too_large(frame: &[u8], limit: usize) -> Rejected {
+    let head = frame.get(..HEAD_BYTES).unwrap_or(frame);
+    let tail = frame.get(frame.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+    Rejected::TooLarge {
+        size: MessageTooLarge { limit, seen: frame.len(), exact: true },
+        head: Bytes::copy_from_slice(head),
+        tail: Bytes::copy_from_slice(tail),
+    }
+}
+
+/// How much is looked at of the two ends of a message that is too large.
+const HEAD_BYTES: usize = 1 << 10;
+const TAIL_BYTES: usize = 256;
 
 /// The id of a message that ends with it, or with it and the version.
 fn id_at_the_end(tail: &[u8]) -> Option<Id> {

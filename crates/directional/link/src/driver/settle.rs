@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use towpath_jsonrpc::{Deadline, Key, encode::TAIL};
 use towpath_mcp::Fault;
-use towpath_raw::{Lane, Operation, Timeout};
+use towpath_raw::{Lane, Operation, Route, Timeout};
 
 use super::Link;
 use crate::{
@@ -63,9 +63,11 @@ impl<L: Lane, S: Service> Link<L, S> {
             return;
         }
         match reply {
-            Some(Reply::Result(result, dress)) => self.push_result(state, &id, result, &dress),
-            Some(Reply::Error(error)) => state.outbox.push_error(Origin::Answer, Some(&id), &error),
-            None => {}
+            Some(Reply::Result(result, dress)) => self.push_result(state, &id, request.route, result, &dress),
+            Some(Reply::Error(error)) => {
+                state.outbox.push_error(Origin::Answer, request.route, Some(&id), &error);
+            }
+            None => state.outbox.end_exchange(request.route),
         }
     }
 
@@ -73,10 +75,11 @@ impl<L: Lane, S: Service> Link<L, S> {
         &self,
         state: &mut State,
         id: &towpath_jsonrpc::Id,
+        route: Route,
         result: towpath_jsonrpc::RawJson,
         dress: &ResultDress,
     ) {
-        let pushed = state.outbox.try_push(Origin::Answer, TAIL, |out| {
+        let pushed = state.outbox.try_push(Origin::Answer, route, TAIL, |out| {
             let body = dress.write_result(out, id, result)?;
             begin::fits(out, &body, &self.shared).map_err(Unwritable::TooLarge)?;
             Ok(body)
@@ -96,8 +99,9 @@ impl<L: Lane, S: Service> Link<L, S> {
                 Fault::Internal
             }
         };
-        if let Some(error) = self.service.reply_to_fault(&fault) {
-            state.outbox.push_error(Origin::Answer, Some(id), &error);
+        match self.service.reply_to_fault(&fault) {
+            Some(error) => state.outbox.push_error(Origin::Answer, route, Some(id), &error),
+            None => state.outbox.end_exchange(route),
         }
     }
 
@@ -135,9 +139,14 @@ impl<L: Lane, S: Service> Link<L, S> {
             let taken_back = state.outbox.retract(expired.id) || self.retract(expired.id);
             // What the sink has taken will be written: it must not be repeated as if it were not.
             let phase = if taken_back { Phase::NotSent } else { Phase::OutcomeUnknown };
-            let told = state.calls.get(expired.value).is_some_and(|call| call.cancellable) && !taken_back;
-            if told && self.write_end.is_none() {
-                begin::push_cancelled(state, expired.id, Some("timeout"));
+            if let Some(call) = state.calls.get(expired.value) {
+                state.logs.gave_up(call);
+            }
+            let told = state.calls.get(expired.value).filter(|call| call.cancellable && !taken_back);
+            if let Some(route) = told.map(|call| state.route_of(call))
+                && self.write_end.is_none()
+            {
+                begin::push_cancelled(state, expired.id, route, Some("timeout"));
             }
             wakers.extend(state.fail_call(expired.value, Failure::Timeout(timeout, phase)));
         }

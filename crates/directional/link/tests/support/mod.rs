@@ -15,7 +15,8 @@ use futures_util::FutureExt;
 use tokio::{sync::Notify, task::JoinHandle};
 use towpath_jsonrpc::{EnvelopeLimits, ErrorObject, Message, RawJson};
 use towpath_link::{
-    Admission, CancelReason, Context, Errand, Link, LinkEnd, LinkLimits, LinkTimeouts, Peer, Reply, Service,
+    Admission, Call, CallError, CancelReason, Context, Errand, Link, LinkEnd, LinkLimits, LinkTimeouts, Peer,
+    Reply, Service,
 };
 use towpath_mcp::{Fault, Revision, wire_reply};
 use towpath_raw::{
@@ -33,10 +34,13 @@ pub(crate) struct Seen {
     /// Why handlers were dropped before they had answered.
     pub(crate) dropped: Mutex<Vec<Option<CancelReason>>>,
     pub(crate) notes: Mutex<Vec<String>>,
+    /// A call of a handler that has ended.
+    pub(crate) left: Mutex<Option<Call>>,
 }
 
 /// Its methods: `echo` gives its params back; `wait` waits for the test; `panic` panics; `late_panic` after a wait;
-/// `ask` calls the peer's `echo` and gives what it answers; `progress` reports three times; `forever` never ends.
+/// `ask` calls the peer's `echo` and gives what it answers, `relay` asks the peer the same and passes its error on; `leave_a_call` answers before its
+/// own call is answered; `progress` reports three times; `forever` never ends. A notification `tell` is told of.
 pub(crate) struct Script {
     pub(crate) seen: Arc<Seen>,
     pub(crate) answers: bool,
@@ -50,6 +54,7 @@ pub(crate) fn script() -> (Script, Arc<Seen>) {
         release: Notify::new(),
         dropped: Mutex::new(Level::Handler, "Seen::dropped", Vec::new()),
         notes: Mutex::new(Level::Handler, "Seen::notes", Vec::new()),
+        left: Mutex::new(Level::Handler, "Seen::left", None),
     });
     (Script { seen: Arc::clone(&seen), answers: true, batches: false }, seen)
 }
@@ -120,6 +125,15 @@ impl Service for Script {
                         Ok(answer) => Reply::plain(answer),
                         Err(error) => Reply::Error(ErrorObject::new(1, error.to_string())),
                     },
+                    "relay" => match context.forward(&message, Default::default()).await {
+                        Err(CallError::Answered { error, .. }) => Reply::Error(error),
+                        other => panic!("not an error: {other:?}"),
+                    },
+                    "leave_a_call" => {
+                        let call = context.request("left", None, Default::default()).start();
+                        *seen.left.lock() = Some(call);
+                        Reply::plain(params)
+                    }
                     "progress" => {
                         for step in 1..=3 {
                             context.progress(f64::from(step), Some(3.0), None).await.expect("it is wanted");
@@ -135,13 +149,15 @@ impl Service for Script {
         )
     }
 
-    fn notification(&mut self, message: Message, _: Context) -> Errand {
+    fn notification(&mut self, message: Message, context: Context) -> Errand {
         let seen = Arc::clone(&self.seen);
         let method = message.method().to_owned();
         Errand::Run(
             async move {
-                if method == "wait" {
-                    seen.release.notified().await;
+                match method.as_str() {
+                    "wait" => seen.release.notified().await,
+                    "tell" => context.notify("told", None).await.expect("the link lives"),
+                    _ => {}
                 }
                 seen.notes.lock().push(method);
             }
@@ -248,3 +264,14 @@ pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) fn error_code(message: &Message) -> i64 {
+    message.error().expect("an error").code
+}
+
+/// The reason that an error of the link gives.
+pub(crate) fn reason(message: &Message) -> String {
+    let data = message.error().expect("an error").data.expect("data");
+    let data: serde_json::Value = data.deserialize().expect("JSON");
+    data["reason"].as_str().expect("a reason").to_owned()
+}
