@@ -1,0 +1,12 @@
+//! The server's side, over hyper.
+
+mod connection;
+mod io;
+mod limits;
+mod listen;
+mod phase;
+mod refuse;
+
+pub use connection::serve_connection;
+pub use limits::{ListenLimits, ListenTimeouts};
+pub use listen::HttpServer;
