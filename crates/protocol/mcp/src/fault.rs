@@ -77,6 +77,12 @@ pub enum Fault {
     /// No such session, or not this principal's.
     #[error("session not found: start again with `initialize`")]
     SessionUnknown,
+    /// A message outside any session, over HTTP, that is neither modern nor `initialize`.
+    #[error("the Mcp-Session-Id header is missing: open a session with `initialize` first")]
+    SessionRequired,
+    /// A response, where no request of the server can be in flight.
+    #[error("a response answers nothing here: only a session has requests of the server")]
+    UnexpectedResponse,
     /// The session has ended.
     #[error("the session is closed")]
     SessionClosed,
@@ -86,10 +92,16 @@ pub enum Fault {
         /// The origin, or the host.
         what: &'static str,
     },
-    /// Wrong method, `Accept` or `Content-Type`, over HTTP.
+    /// A method of HTTP that means nothing here.
+    #[error("this endpoint takes {allow}")]
+    MethodNotAllowed {
+        /// What it takes, as it stands in `Allow`.
+        allow: &'static str,
+    },
+    /// Wrong `Accept` or `Content-Type`, over HTTP.
     #[error("{expected}")]
     HttpShape {
-        /// 405, 406 or 415.
+        /// 406 or 415.
         status: u16,
         /// What was expected.
         expected: &'static str,
@@ -116,6 +128,25 @@ pub enum Fault {
     )]
     NoHandshake {
         /// What it asked for.
+        requested: String,
+        /// What is spoken here.
+        supported: Vec<Revision>,
+    },
+
+    /// A modern message, where only revisions with a handshake are spoken. Its answer must not look like that of a
+    /// modern server: that is how clients tell which era a server speaks.
+    #[error("send `initialize` first: this server speaks {}", list(supported))]
+    EraNotSpoken {
+        /// What is spoken here.
+        supported: Vec<Revision>,
+    },
+    /// A message of a session whose `MCP-Protocol-Version` header names no revision that a session here can have.
+    #[error(
+        "no session here speaks {requested}, the MCP-Protocol-Version header; supported: {}",
+        list(supported)
+    )]
+    VersionHeader {
+        /// What the header says.
         requested: String,
         /// What is spoken here.
         supported: Vec<Revision>,
@@ -224,7 +255,10 @@ impl Fault {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Fault::UnsupportedVersion { .. } | Fault::NoHandshake { .. } => Blame::Incompatible,
+            Fault::UnsupportedVersion { .. }
+            | Fault::NoHandshake { .. }
+            | Fault::EraNotSpoken { .. }
+            | Fault::VersionHeader { .. } => Blame::Incompatible,
             Fault::TooLarge { .. }
             | Fault::LimitReached { .. }
             | Fault::TooManyRequests { .. }

@@ -7,7 +7,10 @@
 //!
 //! - [`LaneEndpoint`] decides what a message from a client belongs to, in both eras, and answers the protocol's
 //!   own requests. [`Session`] is the legacy machine behind it, [`ModernRequest`] the metadata of a modern request.
-//! - [`Probe`] and [`Handshake`] are a client's opening moves.
+//! - [`HttpEndpoint`] is the same over HTTP, before and after a request's body is read, and [`HttpGate`] its origins and
+//!   hosts. It keeps no sessions: it says which [`SessionId`] a message names.
+//! - [`Probe`] and [`Handshake`] are a client's opening moves; [`post_headers`] and [`HttpAnswer`] are what a client over
+//!   HTTP writes into its heads, and reads from the server's.
 //! - [`Subscription`] is the server's side of `subscriptions/listen`.
 //! - [`encode`] writes outgoing messages; what a caller or a handler gave is spliced in byte for byte.
 //! - [`wire_reply`] is the one place that picks code, `data`, HTTP status and fate of the connection for a
@@ -41,7 +44,9 @@
 //!
 //! It knows no tools, prompts or resources, and validates no schema: capabilities, arguments and results are
 //! [`RawJson`](towpath_jsonrpc::RawJson), and stay the bytes that they are. Ids and deadlines of requests in
-//! flight are `towpath-jsonrpc`'s.
+//! flight are `towpath-jsonrpc`'s. Of HTTP it knows methods, statuses and headers, as the types of the `http` crate;
+//! `Mcp-Param-*` headers are not compared with the body, since that takes a tool's schema:
+//! [`decode_header_value`] and [`encode_header_value`] are there for who has it.
 //!
 //! # Cancel safety
 //!
@@ -61,6 +66,7 @@ mod endpoint;
 mod fault;
 mod filter;
 mod handshake;
+mod http;
 mod identity;
 mod implementation;
 mod level;
@@ -86,6 +92,12 @@ pub use fault::{Blame, Fault, MAX_ECHO_BYTES, Rejection};
 pub use filter::{Acknowledged, Filter};
 pub use handshake::{
     Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Negotiated, NoLegacyRevision,
+};
+pub use http::{
+    BodyKind, HeadInfo, HostPolicy, HttpAdmit, HttpAnswer, HttpEndpoint, HttpGate, InvalidHeaderValue,
+    InvalidHost, InvalidOrigin, MAX_OWN_SESSION_ID_BYTES, MAX_SESSION_ID_BYTES, OriginPolicy, SessionHeaders,
+    SessionId, Verb, VersionHeader, decode_header_value, encode_header_value, header, modern_headers,
+    post_headers, sniff, suggests_http_sse,
 };
 pub use identity::ServerIdentity;
 pub use implementation::Implementation;

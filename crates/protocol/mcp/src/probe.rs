@@ -1,4 +1,4 @@
-//! Finding out which era a server on a lane speaks.
+//! Finding out which era a server speaks.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub enum Preference {
     LegacyOnly,
 }
 
-/// Finds out which era a server on a lane speaks.
+/// Finds out which era a server speaks, on a lane or over HTTP.
 ///
 /// ```text
 ///               ┌─ DiscoverResult, −32022 with versions, −32020, −32021 ──▶ modern (or the legacy one it names)
@@ -109,6 +109,8 @@ pub enum LegacyReason {
     NotProbed,
     /// It answered `server/discover` with an error of this code, which no modern server would.
     Error(i64),
+    /// It refused `server/discover` with this HTTP status, and no error of JSON-RPC.
+    HttpStatus(u16),
     /// It answered `server/discover` with something that is no result of it.
     NoDiscoverResult,
     /// It did not answer in time.
@@ -188,6 +190,28 @@ impl Probe {
         };
     }
 
+    /// Takes the refusal of `server/discover` by a server over HTTP: the status and, where the body had one, the
+    /// JSON-RPC error. One that comes after the end is ignored.
+    ///
+    /// Returns whether it says anything about the era. A status that is about something else (who asks, how much, a
+    /// server or a proxy that is out of order: 401, 403, 429, 5xx and the like) says nothing, unless there is an
+    /// error with it that only a modern server sends. The probe then goes on as if nothing had come, and the refusal
+    /// is the caller's to report, or to send the request again.
+    #[must_use = "where it is false, the refusal has to be reported"]
+    pub fn handle_http_refusal(&mut self, status: u16, error: Option<ErrorObject>) -> bool {
+        if !error.as_ref().is_some_and(|error| code::is_modern(error.code)) && !tells_the_era(status) {
+            return false;
+        }
+        match error {
+            Some(error) => self.handle_answer(Err(error)),
+            None if matches!(self.state, State::Discovering { .. }) => {
+                self.state = self.fall_back(LegacyReason::HttpStatus(status), Vec::new());
+            }
+            None => {}
+        }
+        true
+    }
+
     /// Notes that time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let State::Discovering { deadline, .. } = self.state
@@ -256,6 +280,12 @@ impl Probe {
     }
 }
 
+/// Whether a server refuses with this status what it does not know.
+fn tells_the_era(status: u16) -> bool {
+    const ABOUT_SOMETHING_ELSE: [u16; 9] = [401, 402, 403, 407, 408, 421, 425, 429, 451];
+    (200..300).contains(&status) || ((400..500).contains(&status) && !ABOUT_SOMETHING_ELSE.contains(&status))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +346,64 @@ mod tests {
             probe.handle_answer(answer.clone());
             assert_eq!(rest(&mut probe), expected, "{answer:?}");
             assert_eq!(probe.poll_timeout(), None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_over_http_says_which_era_or_nothing() {
+        let own = |code| Some(ErrorObject::new(code, "x"));
+        let listed = ErrorObject::new(-32022, "x").with_data(raw(r#"{"supported":["2026-07-28"]}"#));
+        let status = |status| Some(legacy(LegacyReason::HttpStatus(status)));
+        let code = |code| Some(legacy(LegacyReason::Error(code)));
+        // The status, the error in the body, what follows; nothing follows where the status is about something else.
+        let table = [
+            (400, None, status(400)),
+            (404, None, status(404)),
+            (405, None, status(405)),
+            (406, None, status(406)),
+            (409, None, status(409)),
+            (410, None, status(410)),
+            (415, None, status(415)),
+            (422, None, status(422)),
+            (200, None, status(200)),
+            (202, None, status(202)),
+            (400, own(-32600), code(-32600)),
+            (404, own(-32601), code(-32601)),
+            (400, own(-32000), code(-32000)),
+            (400, own(-32022), code(-32022)),
+            (400, own(-32020), Some(modern(None))),
+            (400, own(-32021), Some(modern(None))),
+            (400, Some(listed.clone()), Some(modern(None))),
+            (500, Some(listed), Some(modern(None))),
+            (302, None, None),
+            (401, None, None),
+            (401, own(-32001), None),
+            (402, None, None),
+            (403, own(-32600), None),
+            (407, None, None),
+            (408, None, None),
+            (421, None, None),
+            (425, None, None),
+            (429, own(-32600), None),
+            (451, None, None),
+            (500, None, None),
+            (501, own(-32601), None),
+            (503, own(-32603), None),
+            (599, None, None),
+            (600, None, None),
+        ];
+        for (status, error, expected) in table {
+            let mut probe = probe(Preference::Auto, &Revision::ALL);
+            probe.poll_action();
+            let told = probe.handle_http_refusal(status, error.clone());
+            assert_eq!(told, expected.is_some(), "{status} {error:?}");
+            assert_eq!(probe.poll_timeout().is_none(), told, "{status} {error:?}");
+            assert_eq!(rest(&mut probe), expected.unwrap_or_default(), "{status} {error:?}");
+            // One that comes late changes nothing.
+            assert!(probe.handle_http_refusal(404, None));
+            if told {
+                assert_eq!(rest(&mut probe), [], "{status} {error:?}");
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub struct WireReply {
     pub close: bool,
     /// For `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// For `Allow`, which belongs to status 405.
+    pub allow: Option<&'static str>,
 }
 
 impl WireReply {
@@ -63,6 +65,10 @@ pub fn wire_reply(fault: &Fault, rules: &Rules) -> WireReply {
             Fault::Overloaded { retry_after, .. } => *retry_after,
             _ => None,
         },
+        allow: match fault {
+            Fault::MethodNotAllowed { allow } => Some(allow),
+            _ => None,
+        },
     }
 }
 
@@ -92,10 +98,15 @@ fn row(fault: &Fault, rules: &Rules) -> Row {
         Fault::SessionUnknown => of(INVALID_REQUEST, "session_unknown", 404),
         Fault::SessionClosed => of(INVALID_REQUEST, "session_closed", 404),
         Fault::Forbidden { .. } => of(INVALID_REQUEST, "forbidden", 403),
+        Fault::SessionRequired => of(INVALID_REQUEST, "session_required", 400),
+        Fault::UnexpectedResponse => of(INVALID_REQUEST, "unexpected_response", 400),
+        Fault::MethodNotAllowed { .. } => of(INVALID_REQUEST, "http", 405),
         Fault::HttpShape { status, .. } => of(INVALID_REQUEST, "http", *status),
         Fault::ResourceNotFound { .. } => of(rules.resource_not_found, "resource_not_found", 200),
         Fault::UnsupportedVersion { .. } => of(code::UNSUPPORTED_VERSION, "unsupported_version", 400),
         Fault::NoHandshake { .. } => of(INVALID_PARAMS, "no_handshake", 400),
+        Fault::EraNotSpoken { .. } => of(INVALID_REQUEST, "era_not_spoken", 400),
+        Fault::VersionHeader { .. } => of(INVALID_REQUEST, "version_header", 400),
         Fault::TooLarge { .. } => of(INVALID_REQUEST, "too_large", 413),
         Fault::LimitReached { .. } => of(INVALID_REQUEST, "limit_reached", admitted),
         Fault::TooManyRequests { .. } => of(INVALID_REQUEST, "too_many_requests", 429),
@@ -125,7 +136,9 @@ fn data(fault: &Fault, reason: &str) -> RawJson {
     out.extend_from_slice(b"{\"reason\":");
     write_string(&mut out, reason);
     match fault {
-        Fault::UnsupportedVersion { requested, supported } | Fault::NoHandshake { requested, supported } => {
+        Fault::UnsupportedVersion { requested, supported }
+        | Fault::NoHandshake { requested, supported }
+        | Fault::VersionHeader { requested, supported } => {
             write_supported(&mut out, supported);
             out.extend_from_slice(b",\"requested\":");
             write_string(&mut out, requested);
@@ -133,6 +146,7 @@ fn data(fault: &Fault, reason: &str) -> RawJson {
         Fault::MethodNotFound { supported, .. } if !supported.is_empty() => {
             write_supported(&mut out, supported);
         }
+        Fault::EraNotSpoken { supported } => write_supported(&mut out, supported),
         Fault::MissingCapability { required } => {
             out.extend_from_slice(b",\"requiredCapabilities\":");
             out.extend_from_slice(required.as_bytes());
@@ -213,6 +227,9 @@ mod tests {
             (Fault::SessionUnknown, Peer, -32600, "session_unknown", [404, 404], false),
             (Fault::SessionClosed, Peer, -32600, "session_closed", [404, 404], false),
             (Fault::Forbidden { what: "origin" }, Peer, -32600, "forbidden", [403, 403], false),
+            (Fault::SessionRequired, Peer, -32600, "session_required", [400, 400], false),
+            (Fault::UnexpectedResponse, Peer, -32600, "unexpected_response", [400, 400], false),
+            (Fault::MethodNotAllowed { allow: "POST" }, Peer, -32600, "http", [405, 405], false),
             (Fault::HttpShape { status: 406, expected: "e" }, Peer, -32600, "http", [406, 406], false),
             (Fault::resource_not_found("u"), Peer, 0, "resource_not_found", [200, 200], false),
             (
@@ -220,6 +237,22 @@ mod tests {
                 Incompatible,
                 -32022,
                 "unsupported_version",
+                [400, 400],
+                false,
+            ),
+            (
+                Fault::EraNotSpoken { supported: supported.clone() },
+                Incompatible,
+                -32600,
+                "era_not_spoken",
+                [400, 400],
+                false,
+            ),
+            (
+                Fault::VersionHeader { requested: requested(), supported: supported.clone() },
+                Incompatible,
+                -32600,
+                "version_header",
                 [400, 400],
                 false,
             ),
@@ -336,6 +369,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_method_that_is_not_allowed_says_what_is() {
+        for (fault, ..) in table() {
+            let allow = matches!(fault, Fault::MethodNotAllowed { .. }).then_some("POST");
+            assert_eq!(wire_reply(&fault, Revision::LATEST.rules()).allow, allow, "{fault:?}");
+        }
+    }
+
+    #[test]
     fn what_belongs_to_a_code_is_in_its_data() {
         let modern = Revision::LATEST.rules();
         let data = |fault: Fault| wire_reply(&fault, modern).data.unwrap().as_str().to_owned();
@@ -348,6 +389,14 @@ mod tests {
         assert_eq!(
             data(Fault::MissingCapability { required }),
             r#"{"reason":"missing_capability","requiredCapabilities":{"sampling":{}}}"#
+        );
+        assert_eq!(
+            data(Fault::EraNotSpoken { supported: vec![Revision::V2025_11_25] }),
+            r#"{"reason":"era_not_spoken","supported":["2025-11-25"]}"#
+        );
+        assert_eq!(
+            data(Fault::VersionHeader { requested: "x".into(), supported: vec![Revision::V2025_11_25] }),
+            r#"{"reason":"version_header","supported":["2025-11-25"],"requested":"x"}"#
         );
         let named = Fault::MethodNotFound { method: "initialize".into(), supported: supported.to_vec() };
         assert_eq!(data(named), r#"{"reason":"method_not_found","supported":["2026-07-28","2025-11-25"]}"#);

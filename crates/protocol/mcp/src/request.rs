@@ -1,5 +1,7 @@
 //! The metadata of a modern request.
 
+use std::borrow::Cow;
+
 use towpath_jsonrpc::{Member, Message, RawJson};
 
 use crate::fault::{Fault, Rejection};
@@ -57,24 +59,11 @@ pub fn is_modern(message: &Message) -> bool {
 }
 
 fn check(message: &Message, supported: &[Revision]) -> Result<ModernRequest, Fault> {
-    if !message.raw(Member::Meta).is_some_and(is_object) {
-        return Err(Fault::MissingMeta { key: "_meta" });
-    }
-    if message.raw(Member::MetaProtocolVersion).is_none() {
-        return Err(Fault::MissingMeta { key: meta::PROTOCOL_VERSION });
-    }
-    let requested = message
-        .string(Member::MetaProtocolVersion)
-        .ok_or(Fault::InvalidMeta { key: meta::PROTOCOL_VERSION, expected: "a string" })?;
+    let requested = requested(message)?;
     let revision = Revision::parse(&requested)
         .filter(|revision| revision.era() == Era::Modern && supported.contains(revision))
         .ok_or_else(|| Fault::unsupported_version(&requested, supported))?;
-    let client_capabilities = message
-        .value(Member::MetaClientCapabilities)
-        .ok_or(Fault::MissingMeta { key: meta::CLIENT_CAPABILITIES })?;
-    if !is_object(client_capabilities.as_bytes()) {
-        return Err(Fault::InvalidMeta { key: meta::CLIENT_CAPABILITIES, expected: "an object" });
-    }
+    let client_capabilities = client_capabilities(message)?;
     let progress_token = message
         .raw(Member::MetaProgressToken)
         .map(ProgressToken::parse)
@@ -97,6 +86,36 @@ fn check(message: &Message, supported: &[Revision]) -> Result<ModernRequest, Fau
         log_level,
         trace: trace_context(message),
     })
+}
+
+/// The required metadata, whatever it says: the name of the revision.
+pub(crate) fn required(message: &Message) -> Result<Cow<'_, str>, Fault> {
+    let requested = requested(message)?;
+    client_capabilities(message)?;
+    Ok(requested)
+}
+
+fn requested(message: &Message) -> Result<Cow<'_, str>, Fault> {
+    if !message.raw(Member::Meta).is_some_and(is_object) {
+        return Err(Fault::MissingMeta { key: "_meta" });
+    }
+    if message.raw(Member::MetaProtocolVersion).is_none() {
+        return Err(Fault::MissingMeta { key: meta::PROTOCOL_VERSION });
+    }
+    message
+        .string(Member::MetaProtocolVersion)
+        .ok_or(Fault::InvalidMeta { key: meta::PROTOCOL_VERSION, expected: "a string" })
+}
+
+fn client_capabilities(message: &Message) -> Result<RawJson, Fault> {
+    let capabilities = message
+        .value(Member::MetaClientCapabilities)
+        .ok_or(Fault::MissingMeta { key: meta::CLIENT_CAPABILITIES })?;
+    if is_object(capabilities.as_bytes()) {
+        Ok(capabilities)
+    } else {
+        Err(Fault::InvalidMeta { key: meta::CLIENT_CAPABILITIES, expected: "an object" })
+    }
 }
 
 /// The trace context of a message of either era, as far as it is well-formed.
