@@ -140,4 +140,40 @@ impl<H: ClientHandler> ClientBuilder<H> {
     {
         connect::connect(self, lane).await
     }
+
+    /// Connects over HTTP to the MCP endpoint at `uri`: Streamable HTTP of either era, else HTTP+SSE (2024-11-05) at the
+    /// same address. One task is started, which the client owns.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use http::Uri;
+    /// use towpath_client::{Client, ConnectError, HttpOptions, Implementation};
+    /// use towpath_raw::Connect;
+    ///
+    /// async fn connected(connector: Arc<impl Connect>) -> Result<Client, ConnectError> {
+    ///     let builder = Client::builder(&Implementation::new("example", "1.0.0"));
+    ///     let uri = Uri::from_static("https://mcp.example/mcp");
+    ///     builder.connect_http(connector, uri, HttpOptions::default()).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]: a refusal that says nothing about what the server speaks (401, 403, 429, 5xx) is
+    /// [`ConnectError::Exchange`], with its status.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, every exchange is closed. A legacy session that had been opened by then is ended as
+    /// [`HttpLane`](crate::HttpLane) says.
+    #[cfg(feature = "http")]
+    pub async fn connect_http<C: towpath_raw::Connect>(
+        self,
+        connect: Arc<C>,
+        uri: http::Uri,
+        options: crate::HttpOptions,
+    ) -> Result<Client, ConnectError> {
+        crate::http::connect(self, connect, uri, options).await
+    }
 }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use towpath_jsonrpc::RawJson;
 use towpath_link::{Call, CallOptions, LinkEnd, NotifyError, Peer};
 use towpath_mcp::{Filter, Implementation, Negotiated, Revision, SubscriptionLimits, meta};
@@ -21,6 +22,8 @@ pub(crate) struct Inner {
     pub(crate) peer: Peer,
     pub(crate) server: ServerInfo,
     pub(crate) shared: Arc<Shared>,
+    /// Cancelled once the lane is closed and gone.
+    pub(crate) ended: CancellationToken,
     pub(crate) close_grace: Duration,
     /// How long a server may take to acknowledge a subscription: as for any answer.
     pub(crate) acknowledge: Option<Duration>,
@@ -60,6 +63,24 @@ impl Client {
         L: Lane<Source: Unpin, Sink: Unpin>,
     {
         Self::builder(&info).connect(lane).await
+    }
+
+    /// Connects over HTTP with the defaults; see [`ClientBuilder::connect_http`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ClientBuilder::connect_http`].
+    #[cfg(feature = "http")]
+    pub async fn connect_http<C: towpath_raw::Connect>(
+        connect: Arc<C>,
+        uri: http::Uri,
+        info: Implementation,
+    ) -> Result<Self, ConnectError> {
+        Self::builder(&info).connect_http(connect, uri, crate::HttpOptions::default()).await
     }
 
     /// Sets a client up.
@@ -134,14 +155,18 @@ impl Client {
 
     /// Ends the connection politely: calls in flight end (see
     /// [`ClientTimeouts::close_grace`](crate::ClientTimeouts)), what is queued is written, the lane is closed, and
-    /// what belongs to it ends by its own rules: a child process sees the end of its input.
+    /// what belongs to it ends by its own rules: a child process sees the end of its input, and a session over HTTP is
+    /// ended with the server.
     ///
     /// # Cancel safety
     ///
     /// Dropped, the connection goes on to end.
     pub async fn close(&self) -> LinkEnd {
         self.inner.peer.close(self.inner.close_grace);
-        self.inner.peer.closed().await
+        let end = self.inner.peer.closed().await;
+        // Calls have ended by now; the lane has a last word of its own, within the link's `close`.
+        self.inner.ended.cancelled().await;
+        end
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

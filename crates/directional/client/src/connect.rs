@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout};
-use towpath_jsonrpc::{Deadlines, ErrorObject, RawJson};
+use tokio_util::sync::CancellationToken;
+use towpath_jsonrpc::{Deadlines, EnvelopeLimits, ErrorObject, Message, RawJson};
 use towpath_link::{CallDress, CallError, CallOptions, Link, ModernDress, Peer};
 use towpath_mcp::{
     Detected, Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Probe, ProbeAction,
     ProbeTimeouts, Revision, encode, method,
 };
-use towpath_raw::{Lane, Operation, TaskScope, Timeout};
+use towpath_raw::{ExchangeError, Lane, Operation, TaskScope, Timeout};
 
 use crate::{
     Client, ClientBuilder, ClientHandler, ConnectError, ServerInfo,
@@ -23,31 +24,65 @@ where
     H: ClientHandler,
     L: Lane<Source: Unpin, Sink: Unpin>,
 {
-    let shared = Arc::new(Shared::new());
-    let service = ClientService::new(Arc::clone(&builder.handler), Arc::clone(&shared));
-    let (link, peer) = Link::new(lane, service, builder.limits.clone(), builder.link_timeouts.clone());
-    let tasks = TaskScope::new();
-    tasks.spawn(async move {
-        link.await;
-    });
-    let after = builder.timeouts.handshake;
-    let server =
-        match timeout(after, Opening { builder: &builder, peer: &peer, shared: &shared }.open()).await {
-            Ok(opened) => opened?,
+    let started = Started::new(&builder, lane);
+    let server = started.open(&builder).await?;
+    Ok(started.into_client(builder, server))
+}
+
+/// A lane at work, over which nothing is agreed yet. Dropped, the lane is dropped.
+pub(crate) struct Started {
+    peer: Peer,
+    shared: Arc<Shared>,
+    tasks: TaskScope,
+    ended: CancellationToken,
+}
+
+impl Started {
+    pub(crate) fn new<H, L>(builder: &ClientBuilder<H>, lane: L) -> Self
+    where
+        H: ClientHandler,
+        L: Lane<Source: Unpin, Sink: Unpin>,
+    {
+        let shared = Arc::new(Shared::new());
+        let service = ClientService::new(Arc::clone(&builder.handler), Arc::clone(&shared));
+        let (link, peer) = Link::new(lane, service, builder.limits.clone(), builder.link_timeouts.clone());
+        let tasks = TaskScope::new();
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
+        tasks.spawn(async move {
+            link.await;
+            drop(end);
+        });
+        Self { peer, shared, tasks, ended }
+    }
+
+    /// Finds out the era, and makes the handshake of the legacy one.
+    pub(crate) async fn open<H: ClientHandler>(
+        &self,
+        builder: &ClientBuilder<H>,
+    ) -> Result<ServerInfo, ConnectError> {
+        let after = builder.timeouts.handshake;
+        match timeout(after, Opening { builder, peer: &self.peer, shared: &self.shared }.open()).await {
+            Ok(opened) => opened,
             Err(_) => {
                 let source = Timeout { operation: Operation::Handshake, after };
-                return Err(ConnectError::Timeout { peer: Arc::clone(peer.name()), source });
+                Err(ConnectError::Timeout { peer: Arc::clone(self.peer.name()), source })
             }
-        };
-    Ok(Client::new(Inner {
-        peer,
-        server,
-        shared,
-        close_grace: builder.timeouts.close_grace,
-        acknowledge: builder.link_timeouts.call.total,
-        subscription_limits: builder.subscription_limits,
-        _tasks: tasks,
-    }))
+        }
+    }
+
+    pub(crate) fn into_client<H>(self, builder: ClientBuilder<H>, server: ServerInfo) -> Client {
+        Client::new(Inner {
+            peer: self.peer,
+            server,
+            shared: self.shared,
+            ended: self.ended,
+            close_grace: builder.timeouts.close_grace,
+            acknowledge: builder.link_timeouts.call.total,
+            subscription_limits: builder.subscription_limits,
+            _tasks: self.tasks,
+        })
+    }
 }
 
 struct Opening<'a, H> {
@@ -106,6 +141,7 @@ impl<H: ClientHandler> Opening<'_, H> {
                     match answer {
                         // It is there, and it is no `DiscoverResult`.
                         Some(Err(CallError::Malformed { .. })) => probe.handle_answer(Ok(RawJson::null())),
+                        Some(Err(CallError::Exchange { source, .. })) => refused(&mut probe, source)?,
                         Some(answer) => probe.handle_answer(self.answered(answer)?),
                         None => probe.handle_timeout(Instant::now().into_std()),
                     }
@@ -154,9 +190,22 @@ impl<H: ClientHandler> Opening<'_, H> {
         match answer {
             Ok(result) => Ok(Ok(result)),
             Err(CallError::Answered { error, .. }) => Ok(Err(error)),
+            Err(CallError::Exchange { source, .. }) => Err(ConnectError::Exchange(source)),
             Err(lost) => Err(ConnectError::Lost(lost)),
         }
     }
+}
+
+/// An HTTP error to `server/discover` may say that the server knows no such thing; other failures end it here.
+fn refused(probe: &mut Probe, source: ExchangeError) -> Result<(), ConnectError> {
+    if let ExchangeError::Refused { status, body, .. } = &source {
+        let limits = EnvelopeLimits { max_message_bytes: body.len(), ..EnvelopeLimits::default() };
+        let said = Message::parse(Bytes::copy_from_slice(body.as_bytes()), &limits).ok();
+        if probe.handle_http_refusal(*status, said.and_then(|said| said.error())) {
+            return Ok(());
+        }
+    }
+    Err(ConnectError::Exchange(source))
 }
 
 /// About 30 years: deadlines beyond it cannot be reckoned with.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towpath_jsonrpc::RawJson;
 use towpath_link::CallError;
 use towpath_mcp::{HandshakeError, Incompatible};
-use towpath_raw::Timeout;
+use towpath_raw::{ExchangeError, Timeout};
 
 /// Why a client could not connect.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,11 @@ pub enum ConnectError {
         /// The deadline that passed.
         source: Timeout,
     },
+    /// An HTTP exchange of the opening failed: nobody is there, or the server, or something before it, refused with a
+    /// status that says nothing about what it speaks. [`ExchangeError::Refused`] has the status, the beginning of the
+    /// body, and when to come back.
+    #[error("cannot connect: {0}")]
+    Exchange(#[source] ExchangeError),
     /// The connection failed before the handshake was done.
     #[error("the connection failed before the handshake was done: {0}")]
     Lost(#[source] CallError),

@@ -1,4 +1,4 @@
-//! A client of MCP servers, on any lane.
+//! A client of MCP servers, on any lane, and over HTTP.
 //!
 //! [`Client::connect`] finds out which era the server speaks, makes the legacy handshake where it must, and from then
 //! on both are used in the same way: [`Client::call`] is a future of the answer and a stream of the notifications
@@ -36,7 +36,7 @@
 //!
 //! # Features
 //!
-//! None.
+//! - `http`, off by default: `Client::connect_http` and `HttpLane`, over any [`Connect`](towpath_raw::Connect).
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -44,6 +44,8 @@ mod client;
 mod connect;
 mod error;
 mod handler;
+#[cfg(feature = "http")]
+mod http;
 mod lane;
 mod listeners;
 mod subscription;
@@ -52,6 +54,8 @@ pub use builder::{ClientBuilder, ClientTimeouts};
 pub use client::{Client, ServerInfo};
 pub use error::{ConnectError, ListenError};
 pub use handler::{ClientHandler, NoHandler};
+#[cfg(feature = "http")]
+pub use http::{HttpLane, HttpLimits, HttpOptions, HttpSink, HttpSource, HttpTimeouts};
 pub use subscription::{Event, Subscription};
 pub use towpath_link::{
     Call, CallError, CallOptions, Context, LinkEnd, LinkLimits, LinkStats, LinkTimeouts, NotifyError, Phase,

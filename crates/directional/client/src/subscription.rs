@@ -40,7 +40,7 @@ pub struct Subscription {
 }
 
 enum Source {
-    Modern(Call),
+    Modern(Box<Call>),
     Legacy(Seat),
     Ended,
 }
@@ -71,7 +71,7 @@ impl Subscription {
         let honoured = Filter::parse(first.params().as_ref(), client.subscription_limits());
         match honoured {
             Ok(honoured) if acknowledged => {
-                let source = Source::Modern(call);
+                let source = Source::Modern(Box::new(call));
                 Ok(Self { client: client.clone(), honoured, source })
             }
             _ => Err(ListenError::Malformed { peer: peer() }),
@@ -123,7 +123,7 @@ impl Subscription {
                 let Source::Modern(call) = std::mem::replace(&mut self.source, Source::Ended) else {
                     return Ok(None);
                 };
-                match call.await {
+                match (*call).await {
                     Ok(_) | Err(CallError::EndedByPeer { .. }) => Ok(None),
                     Err(error) => Err(error),
                 }
