@@ -18,7 +18,7 @@ use crate::{
 
 /// A server: a handler, and what it says about itself. Clones are the same server.
 pub struct Server<H> {
-    core: Arc<Core<H>>,
+    pub(crate) core: Arc<Core<H>>,
 }
 
 /// Where handlers run.
@@ -46,8 +46,8 @@ pub(crate) struct Core<H> {
     pub(crate) session_limits: SessionLimits,
     pub(crate) subscription_limits: SubscriptionLimits,
     pub(crate) execution: Execution,
-    limits: LinkLimits,
-    timeouts: LinkTimeouts,
+    pub(crate) limits: LinkLimits,
+    pub(crate) timeouts: LinkTimeouts,
     /// Write buffers, for the lanes that have something to write.
     buffers: BufferPool,
 }
@@ -108,7 +108,7 @@ impl<H: Handler> Server<H> {
         self.core.hub.lanes().len()
     }
 
-    /// Ends politely: subscriptions are ended, new requests refused, what runs may go on until the deadline; then it
+    /// Ends politely, on every lane and at every HTTP endpoint: subscriptions are ended, new requests refused, what runs may go on until the deadline; then it
     /// is dropped, and its lanes with it.
     ///
     /// # Errors
@@ -122,17 +122,22 @@ impl<H: Handler> Server<H> {
         let lanes = self.core.hub.lanes();
         // Before the subscriptions are ended: one that opens meanwhile sees it.
         lanes.iter().for_each(|lane| lane.conversation.drain());
+        #[cfg(feature = "http")]
+        let endpoints = self.core.hub.drain_endpoints(deadline);
+        #[cfg(not(feature = "http"))]
+        let endpoints = std::future::ready(true);
         self.core.hub.end_subscriptions(DRAINING);
         lanes.iter().for_each(|lane| lane.peer.close(deadline));
-        let all = async {
+        let lanes_closed = async {
             for lane in &lanes {
                 lane.peer.closed().await;
             }
         };
+        let all = async { tokio::join!(lanes_closed, endpoints).1 };
         // The lanes cut themselves at the deadline, and what they write last has a limit of its own. Only a lane that
         // nobody polls does neither.
         let last_bytes = self.core.timeouts.close.saturating_add(UNPOLLED);
-        let ended = timeout(deadline.saturating_add(last_bytes), all).await.is_ok();
+        let ended = timeout(deadline.saturating_add(last_bytes), all).await.unwrap_or(false);
         let cut = lanes.iter().any(|lane| lane.peer.stats().requests_cut > 0);
         if ended && !cut { Ok(()) } else { Err(Timeout { operation: Operation::Drain, after: deadline }) }
     }

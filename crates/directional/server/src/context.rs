@@ -2,13 +2,13 @@
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
-use towpath_jsonrpc::RawJson;
-use towpath_link::{
-    Call, CallError, CallOptions, CancelReason, Cancellation, Context as LinkContext, NotifyError,
-};
+use towpath_jsonrpc::{Id, Message, RawJson};
+use towpath_link::{Call, CallError, CallOptions, CancelReason, Context as LinkContext, NotifyError};
 use towpath_mcp::{Era, LogLevel, ModernRequest, Revision, TraceContext, trace_context};
 
-use crate::lane::Conversation;
+#[cfg(feature = "http")]
+use crate::Exchange;
+use crate::{Cancellation, lane::Conversation};
 
 /// What a handler can do beside answering: report progress, log, ask the client, learn that it is no longer wanted.
 ///
@@ -16,6 +16,24 @@ use crate::lane::Conversation;
 /// about it any more.
 #[derive(Clone)]
 pub struct Context {
+    backend: Backend,
+}
+
+/// What the request came on.
+#[derive(Clone)]
+#[cfg_attr(
+    feature = "http",
+    allow(clippy::large_enum_variant, reason = "a box would cost an allocation for each request on a lane")
+)]
+enum Backend {
+    Link(OnLink),
+    /// A modern request over HTTP: nothing is shared with any other.
+    #[cfg(feature = "http")]
+    Exchange(Exchange),
+}
+
+#[derive(Clone)]
+struct OnLink {
     link: LinkContext,
     conversation: Arc<Conversation>,
     /// Set for a modern request, which brings everything with it.
@@ -56,13 +74,37 @@ impl Context {
         conversation: Arc<Conversation>,
         modern: Option<Arc<ModernRequest>>,
     ) -> Self {
-        Self { link, conversation, modern, cancellation: None }
+        Self { backend: Backend::Link(OnLink { link, conversation, modern, cancellation: None }) }
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn of_exchange(exchange: Exchange) -> Self {
+        Self { backend: Backend::Exchange(exchange) }
     }
 
     /// Of a handler that may outlive its request for a moment.
-    pub(crate) fn outliving(self) -> Self {
-        let cancellation = Some(self.link.cancellation());
-        Self { cancellation, ..self }
+    pub(crate) fn outliving(mut self) -> Self {
+        match &mut self.backend {
+            Backend::Link(on) => on.cancellation = Some(Cancellation::of_link(on.link.cancellation())),
+            // An exchange lives as long as any of its contexts.
+            #[cfg(feature = "http")]
+            Backend::Exchange(_) => {}
+        }
+        self
+    }
+
+    /// The message that is handled.
+    pub fn message(&self) -> &Message {
+        match &self.backend {
+            Backend::Link(on) => on.link.message(),
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.message(),
+        }
+    }
+
+    /// The client's id of the request; `None` for a notification, which nothing can be said about.
+    pub fn id(&self) -> Option<&Id> {
+        self.message().id()
     }
 
     /// Reports progress, if the client wants to hear of it. The value must grow with each report
@@ -81,12 +123,20 @@ impl Context {
         total: Option<f64>,
         message: Option<&str>,
     ) -> Result<(), NotifyError> {
-        self.link.progress(progress, total, message).await
+        match &self.backend {
+            Backend::Link(on) => on.link.progress(progress, total, message).await,
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.progress(progress, total, message).await,
+        }
     }
 
     /// Whether the client wants to hear of progress.
     pub fn wants_progress(&self) -> bool {
-        self.link.progress_token().is_some()
+        match &self.backend {
+            Backend::Link(on) => on.link.progress_token().is_some(),
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.progress_token().is_some(),
+        }
     }
 
     /// Logs to the client, if it wants messages of this level: a modern client says so with each request, a legacy
@@ -108,15 +158,20 @@ impl Context {
         if !self.wants_log(level) {
             return Ok(());
         }
-        self.link.log(level, logger, data).await
+        match &self.backend {
+            Backend::Link(on) => on.link.log(level, logger, data).await,
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.log(level, logger, data).await,
+        }
     }
 
     /// Whether the client wants log messages of this level.
     pub fn wants_log(&self, level: LogLevel) -> bool {
-        match &self.modern {
-            Some(request) => request.allows_log(level),
-            None => self.conversation.endpoint().session().allows_log(level),
-        }
+        self.of_request(
+            |request| request.allows_log(level),
+            |conversation| conversation.endpoint().session().allows_log(level),
+        )
+        .unwrap_or(false)
     }
 
     /// Sends another notification about this request.
@@ -129,7 +184,11 @@ impl Context {
     ///
     /// As [`Context::progress`].
     pub async fn notify(&self, method: &str, params: Option<RawJson>) -> Result<(), NotifyError> {
-        self.link.notify(method, params).await
+        match &self.backend {
+            Backend::Link(on) => on.link.notify(method, params).await,
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.notify(method, params).await,
+        }
     }
 
     /// Asks the client something while the request is handled: sampling, elicitation, roots. Only legacy clients
@@ -162,77 +221,126 @@ impl Context {
         options: CallOptions,
     ) -> Result<Call, RequestError> {
         let method = method.into();
-        if let Some(request) = &self.modern {
-            return Err(RequestError::NotInThisEra {
-                revision: request.revision,
-                method: method.into_owned(),
-            });
+        let not_in = |revision, method: Cow<'static, str>| {
+            Err(RequestError::NotInThisEra { revision, method: method.into_owned() })
+        };
+        let Some(on) = self.on_link() else {
+            return not_in(self.revision().unwrap_or(Revision::LATEST), method);
+        };
+        if let Some(request) = &on.modern {
+            return not_in(request.revision, method);
         }
-        if !self.conversation.endpoint().session().may_send_request(&method) {
+        if !on.conversation.endpoint().session().may_send_request(&method) {
             return Err(RequestError::NoSession { method: method.into_owned() });
         }
-        Ok(self.link.request(method, params, options))
+        Ok(on.link.request(method, params, options))
     }
 
     /// Tells when the request is no longer wanted, and why. The handler itself is dropped then; this is for what
     /// works for it elsewhere.
     pub fn cancellation(&self) -> Cancellation {
-        self.link.cancellation()
+        match &self.backend {
+            Backend::Link(on) => Cancellation::of_link(on.link.cancellation()),
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.cancellation(),
+        }
     }
 
     /// Why the request is no longer wanted; `None` while it is.
     pub fn cancel_reason(&self) -> Option<CancelReason> {
-        let told = self.cancellation.as_ref().and_then(|cancellation| cancellation.reason().cloned());
-        told.or_else(|| self.link.cancel_reason())
+        match &self.backend {
+            Backend::Link(on) => {
+                let told = on.cancellation.as_ref().and_then(|cancellation| cancellation.reason().cloned());
+                told.or_else(|| on.link.cancel_reason())
+            }
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.cancel_reason(),
+        }
     }
 
     /// Until when the handler must have answered.
     pub fn deadline(&self) -> Option<Instant> {
-        self.link.deadline()
+        match &self.backend {
+            Backend::Link(on) => on.link.deadline(),
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.deadline(),
+        }
     }
 
-    /// The revision in which the client speaks; `None` before a legacy handshake.
+    /// The revision in which the client speaks; `None` before a legacy handshake, and for a modern notification that
+    /// names none.
     pub fn revision(&self) -> Option<Revision> {
-        match &self.modern {
-            Some(request) => Some(request.revision),
-            None => self.conversation.endpoint().session().revision(),
-        }
+        self.of_request(
+            |request| Some(request.revision),
+            |conversation| conversation.endpoint().session().revision(),
+        )
+        .flatten()
     }
 
     /// The era in which the request was made.
     pub fn era(&self) -> Era {
-        if self.modern.is_some() { Era::Modern } else { Era::Legacy }
+        match &self.backend {
+            Backend::Link(on) if on.modern.is_none() => Era::Legacy,
+            _ => Era::Modern,
+        }
     }
 
     /// What the client can do: a JSON object.
     pub fn client_capabilities(&self) -> Option<RawJson> {
-        match &self.modern {
-            Some(request) => Some(request.client_capabilities.clone()),
-            None => self.conversation.endpoint().session().client_capabilities().cloned(),
-        }
+        self.of_request(
+            |request| Some(request.client_capabilities.clone()),
+            |conversation| conversation.endpoint().session().client_capabilities().cloned(),
+        )
+        .flatten()
     }
 
     /// Who the client says it is: to show and to log, never to decide by.
     pub fn client_info(&self) -> Option<RawJson> {
-        match &self.modern {
-            Some(request) => request.client_info.clone(),
-            None => self.conversation.endpoint().session().client_info().cloned(),
-        }
+        self.of_request(
+            |request| request.client_info.clone(),
+            |conversation| conversation.endpoint().session().client_info().cloned(),
+        )
+        .flatten()
     }
 
     /// The trace that the request belongs to (basic/index, "OpenTelemetry trace context").
     pub fn trace(&self) -> TraceContext {
-        trace_context(self.link.message())
+        trace_context(self.message())
     }
 
-    /// The link underneath.
-    pub fn link(&self) -> &LinkContext {
-        &self.link
+    fn on_link(&self) -> Option<&OnLink> {
+        match &self.backend {
+            Backend::Link(on) => Some(on),
+            #[cfg(feature = "http")]
+            Backend::Exchange(_) => None,
+        }
+    }
+
+    /// What a modern request says itself, and what the session knows of a legacy one.
+    fn of_request<R>(
+        &self,
+        modern: impl FnOnce(&ModernRequest) -> R,
+        legacy: impl FnOnce(&Conversation) -> R,
+    ) -> Option<R> {
+        match &self.backend {
+            Backend::Link(on) => Some(match &on.modern {
+                Some(request) => modern(request),
+                None => legacy(&on.conversation),
+            }),
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.request().map(modern),
+        }
     }
 }
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("link", &self.link).field("era", &self.era()).finish_non_exhaustive()
+        let mut debug = f.debug_struct("Context");
+        match &self.backend {
+            Backend::Link(on) => debug.field("link", &on.link),
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => debug.field("exchange", exchange),
+        };
+        debug.field("era", &self.era()).finish()
     }
 }

@@ -1,13 +1,19 @@
 //! What has changed, and who wants to know.
 
 use std::{collections::BTreeSet, sync::Arc};
+#[cfg(feature = "http")]
+use std::{future::Future, sync::Weak, time::Duration};
 
+#[cfg(feature = "http")]
+use futures_util::future::join_all;
 use slab::Slab;
 use tokio::sync::Notify;
 use towpath_link::Peer;
 use towpath_mcp::{Change, Filter, Subscription};
 use towpath_raw::{Level, Mutex};
 
+#[cfg(feature = "http")]
+use crate::http::Drains;
 use crate::lane::Conversation;
 
 /// Tells all subscribers, in both eras, that something has changed. Clones tell the same subscribers.
@@ -55,10 +61,22 @@ pub(crate) struct Hub {
     table: Mutex<Table>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Table {
     listeners: Slab<Arc<Listener>>,
     lanes: Slab<ServedLane>,
+    /// The HTTP endpoints that were made, as long as they are there.
+    #[cfg(feature = "http")]
+    endpoints: Vec<Weak<dyn Drains>>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("listeners", &self.listeners)
+            .field("lanes", &self.lanes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A lane that is served.
@@ -129,6 +147,24 @@ impl Hub {
     pub(crate) fn serve(self: &Arc<Self>, lane: ServedLane) -> LaneSeat {
         let key = self.table.lock().lanes.insert(lane);
         LaneSeat { hub: Arc::clone(self), key }
+    }
+
+    /// An endpoint that is to be drained with the server.
+    #[cfg(feature = "http")]
+    pub(crate) fn add_endpoint(&self, endpoint: Weak<dyn Drains>) {
+        let mut table = self.table.lock();
+        table.endpoints.retain(|endpoint| endpoint.strong_count() > 0);
+        table.endpoints.push(endpoint);
+    }
+
+    /// Begins to drain the endpoints, and gives the wait for their end: whether all of it was by itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn drain_endpoints(&self, deadline: Duration) -> impl Future<Output = bool> + use<> {
+        let endpoints: Vec<_> = self.table.lock().endpoints.iter().filter_map(Weak::upgrade).collect();
+        endpoints.iter().for_each(|endpoint| endpoint.begin(deadline));
+        let ended = endpoints.into_iter().map(move |endpoint| endpoint.ended(deadline));
+        let all = join_all(ended);
+        async move { all.await.into_iter().all(|ended| ended) }
     }
 
     /// The lanes that are served now.

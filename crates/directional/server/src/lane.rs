@@ -12,7 +12,9 @@ use towpath_link::{Admission, Context as LinkContext, Errand, ModernResult, Repl
 use towpath_mcp::{Admit, CacheHint, Fault, Ignored, LaneEndpoint, ModernRequest, method, wire_reply};
 use towpath_raw::{Level, Mutex, MutexGuard};
 
-use crate::{Context, Execution, Handler, Notification, Request, builder::Core, hub::LegacyMarks, listen};
+use crate::{
+    Context, Execution, Handler, Notification, Request, builder::Core, hub::LegacyMarks, listen, listen::Told,
+};
 
 /// What is said on one lane: its legacy session, and what the endpoint knows of it.
 #[derive(Debug)]
@@ -43,7 +45,9 @@ impl Conversation {
     }
 }
 
-pub(crate) struct LaneService<H> {
+/// What serves one lane, or one legacy session over HTTP: the service of its link, which a [`Server`](crate::Server)
+/// makes.
+pub struct LaneService<H> {
     core: Arc<Core<H>>,
     conversation: Arc<Conversation>,
 }
@@ -62,23 +66,14 @@ impl<H: Handler> LaneService<H> {
         if message.method() == method::SUBSCRIPTIONS_LISTEN {
             return self.listen(message, link, modern);
         }
-        // A handler that says nothing of caching gets the default: not at all.
-        let cache = method::is_cacheable(message.method()).then(CacheHint::default);
-        let dress = ResultDress {
-            modern: Some(ModernResult {
-                server_info: Some(self.core.identity.info.clone()),
-                subscription: None,
-                cache,
-            }),
-        };
         let context = Context::new(link, Arc::clone(&self.conversation), Some(Arc::new(modern)));
-        Admission::Run(self.run(message, context, dress))
+        Admission::Run(modern_handler(&self.core, message, context))
     }
 
     /// `subscribes` is the resource that the session has just noted for this request.
     fn legacy(&self, message: Message, link: LinkContext, subscribes: Option<Subscribing>) -> Admission {
         let context = Context::new(link, Arc::clone(&self.conversation), None);
-        let handled = self.run(message, context, ResultDress::default());
+        let handled = handler(&self.core, message, context, ResultDress::default());
         let Some(subscribing) = subscribes else { return Admission::Run(handled) };
         Admission::Run(
             async move {
@@ -102,57 +97,77 @@ impl<H: Handler> LaneService<H> {
         (!known).then(|| Subscribing { conversation: self.conversation(), uri: Some(uri.into()) })
     }
 
-    fn run(&self, message: Message, context: Context, dress: ResultDress) -> BoxFuture<'static, Reply> {
-        let core = Arc::clone(&self.core);
-        let spawned = core.execution == Execution::Spawned;
-        let context = if spawned { context.outliving() } else { context };
-        let handled = async move {
-            match core.handler.request(Request::new(message), context).await {
-                Ok(result) => Reply::Result(result, dress),
-                Err(error) => Reply::Error(error),
-            }
-        };
-        if !spawned {
-            return handled.boxed();
-        }
-        async move {
-            match AbortOnDropHandle::new(tokio::spawn(handled)).await {
-                Ok(reply) => reply,
-                // The link answers a panic, wherever it happened, in the same way.
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => std::future::pending().await,
-                },
-            }
-        }
-        .boxed()
-    }
-
     fn listen(&self, message: Message, link: LinkContext, modern: ModernRequest) -> Admission {
-        let filter =
-            match towpath_mcp::Filter::parse(message.params().as_ref(), &self.core.subscription_limits) {
-                Ok(filter) => filter,
-                Err(fault) => return Admission::Now(Reply::Error(self.error(&fault))),
-            };
-        let Ok(permit) = Arc::clone(&self.core.subscriptions).try_acquire_owned() else {
-            let fault = Fault::LimitReached {
-                what: "open subscriptions",
-                limit: self.core.max_subscriptions,
-                setting: "max_subscriptions",
-            };
-            return Admission::Now(Reply::Error(self.error(&fault)));
-        };
         let context = Context::new(link.clone(), Arc::clone(&self.conversation), Some(Arc::new(modern)));
-        let conversation = self.conversation();
-        Admission::Run(
-            listen::modern(Arc::clone(&self.core), link, conversation, context, filter, permit).boxed(),
-        )
+        match listener(&self.core, &message, Told::Link(Box::new(link), self.conversation()), context) {
+            Ok(listener) => Admission::Run(listener),
+            Err(fault) => Admission::Now(Reply::Error(self.error(&fault))),
+        }
     }
 
     fn error(&self, fault: &Fault) -> ErrorObject {
         let rules = self.conversation.endpoint().session().rules();
         wire_reply(fault, rules).into_error()
     }
+}
+
+/// Handles a modern request.
+pub(crate) fn modern_handler<H: Handler>(
+    core: &Arc<Core<H>>,
+    message: Message,
+    context: Context,
+) -> BoxFuture<'static, Reply> {
+    // A handler that says nothing of caching gets the default: not at all.
+    let cache = method::is_cacheable(message.method()).then(CacheHint::default);
+    let dress = ModernResult { server_info: Some(core.identity.info.clone()), subscription: None, cache };
+    handler(core, message, context, ResultDress { modern: Some(dress) })
+}
+
+fn handler<H: Handler>(
+    core: &Arc<Core<H>>,
+    message: Message,
+    context: Context,
+    dress: ResultDress,
+) -> BoxFuture<'static, Reply> {
+    let core = Arc::clone(core);
+    let spawned = core.execution == Execution::Spawned;
+    let context = if spawned { context.outliving() } else { context };
+    let handled = async move {
+        match core.handler.request(Request::new(message), context).await {
+            Ok(result) => Reply::Result(result, dress),
+            Err(error) => Reply::Error(error),
+        }
+    };
+    if !spawned {
+        return handled.boxed();
+    }
+    async move {
+        match AbortOnDropHandle::new(tokio::spawn(handled)).await {
+            Ok(reply) => reply,
+            // A panic is answered in the same way, wherever it happened.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+    .boxed()
+}
+
+/// Handles `subscriptions/listen`.
+pub(crate) fn listener<H: Handler>(
+    core: &Arc<Core<H>>,
+    message: &Message,
+    told: Told,
+    context: Context,
+) -> Result<BoxFuture<'static, Reply>, Fault> {
+    let filter = towpath_mcp::Filter::parse(message.params().as_ref(), &core.subscription_limits)?;
+    let permit = Arc::clone(&core.subscriptions).try_acquire_owned().map_err(|_| Fault::LimitReached {
+        what: "open subscriptions",
+        limit: core.max_subscriptions,
+        setting: "max_subscriptions",
+    })?;
+    Ok(listen::modern(Arc::clone(core), told, context, filter, permit).boxed())
 }
 
 /// A resource that a session has noted, until its handler has agreed: one that refuses, panics or is dropped takes it

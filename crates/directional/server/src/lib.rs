@@ -38,25 +38,53 @@
 //!
 //! Dropping the future of [`Server::serve`] ends that lane at once, and everything that runs on it.
 //!
+//! Over HTTP a modern request belongs to its response: whoever drops that (a client that goes away does) cancels the
+//! request. A request of a legacy session belongs to the session, and runs on.
+//!
 //! # Features
 //!
-//! None.
+//! - `http`: `Server::http`, the endpoint for Streamable HTTP in both eras, as a `tower` service: one JSON body where the
+//!   answer comes at once, else an event stream. `HttpApp` puts something else than a server behind it.
+//!
+#![cfg_attr(
+    feature = "http",
+    doc = r#"
+```
+use towpath_http::{ListenLimits, HttpServer, ListenTimeouts};
+use towpath_server::{Handler, Server};
+
+async fn listen<H: Handler>(server: Server<H>, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
+    let listener = HttpServer::bind("127.0.0.1:8080", ListenLimits::default(), ListenTimeouts::default()).await?;
+    listener.serve(server.http(), shutdown).await;
+    Ok(())
+}
+```
+"#
+)]
 #![forbid(unsafe_code)]
 
 mod builder;
+mod cancellation;
 mod context;
 mod handler;
+#[cfg(feature = "http")]
+mod http;
 mod hub;
 mod lane;
 mod listen;
 mod request;
 
 pub use builder::{Execution, Server, ServerBuilder};
+pub use cancellation::Cancellation;
 pub use context::{Context, RequestError};
 pub use handler::Handler;
-pub use hub::Publisher;
-pub use request::{Notification, Request};
-pub use towpath_link::{
-    CallError, CancelReason, Cancellation, LinkEnd, LinkLimits, LinkTimeouts, NotifyError,
+#[cfg(feature = "http")]
+pub use http::{
+    EndpointLimits, EndpointSettings, EndpointTimeouts, Exchange, HttpApp, HttpService, OpenedSession,
+    ResponseBody,
 };
+pub use hub::Publisher;
+pub use lane::LaneService;
+pub use request::{Notification, Request};
+pub use towpath_link::{CallError, CancelReason, LinkEnd, LinkLimits, LinkTimeouts, NotifyError};
 pub use towpath_mcp::{Filter, Implementation, LogLevel, Revision, SessionLimits, SubscriptionLimits};

@@ -74,8 +74,7 @@ struct TellsWhenDropped<'a> {
 
 impl Drop for TellsWhenDropped<'_> {
     fn drop(&mut self) {
-        let (Some(CancelReason::ByPeer(_)), Some(id)) =
-            (self.context.cancel_reason(), self.context.link().id())
+        let (Some(CancelReason::ByPeer(_)), Some(id)) = (self.context.cancel_reason(), self.context.id())
         else {
             return;
         };

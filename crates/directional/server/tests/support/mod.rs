@@ -18,7 +18,8 @@ use towpath_raw::{
     Frame, FrameSinkExt, FrameSourceExt, Inbound, Lane, LaneLimits, LaneTimeouts, Level, Mutex,
 };
 use towpath_server::{
-    CancelReason, Context, Filter, Handler, Implementation, LinkEnd, LogLevel, Request, Server, ServerBuilder,
+    CancelReason, Context, Filter, Handler, Implementation, LinkEnd, LogLevel, Notification, Request, Server,
+    ServerBuilder,
 };
 use towpath_testkit::{MemorySink, MemorySource, memory_pair, within};
 
@@ -34,6 +35,16 @@ pub(crate) struct Seen {
     pub(crate) dropped: Mutex<Vec<Option<CancelReason>>>,
     /// Lets `listen` decide, if it is to wait.
     pub(crate) listen: Option<Notify>,
+    /// How often `talk` has said something.
+    pub(crate) said: AtomicUsize,
+    /// Notifications that came.
+    pub(crate) heard: AtomicUsize,
+    /// How much `large` answers.
+    pub(crate) large: usize,
+}
+
+fn said(data: &RawJson) -> RawJson {
+    RawJson::serialize(&json!({"level": "info", "data": data.as_str()})).expect("an object")
 }
 
 /// Its methods: `tools/list` gives the params back; `tools/call` does what `name` says.
@@ -70,6 +81,27 @@ impl Script {
             Some("wait") => self.seen.release.notified().await,
             Some("forever") => std::future::pending().await,
             Some("panic") => panic!("as asked"),
+            // Never waits for anything, but lets others run.
+            Some("spin") => loop {
+                tokio::task::consume_budget().await;
+            },
+            Some("progress") => {
+                for step in [1.0, 2.0, 3.0] {
+                    context.progress(step, Some(3.0), None).await.expect("the request is in flight");
+                }
+            }
+            // Says 4 KiB at a time until nobody may be told any more.
+            Some("talk") => {
+                let data = RawJson::serialize(&"x".repeat(4096)).expect("a string");
+                loop {
+                    if context.notify("notifications/message", Some(said(&data))).await.is_err() {
+                        break;
+                    }
+                    self.seen.said.fetch_add(1, SeqCst);
+                }
+            }
+            // Answers with that many bytes.
+            Some("large") => return request.reply(&json!({"text": "y".repeat(self.seen.large)})),
             Some("log") => {
                 for level in [LogLevel::Debug, LogLevel::Warning, LogLevel::Error] {
                     let data = RawJson::serialize(level.as_str()).expect("a string");
@@ -106,6 +138,22 @@ impl Handler for Script {
         outcome
     }
 
+    async fn notification(&self, notification: Notification, context: Context) {
+        self.seen.heard.fetch_add(1, SeqCst);
+        if matches!(notification.method(), "notifications/forever" | "notifications/spin") {
+            let _running = Running::new(&self.seen, &context);
+            while notification.method() == "notifications/spin" {
+                tokio::task::consume_budget().await;
+            }
+            std::future::pending::<()>().await;
+        }
+        match notification.method() {
+            "notifications/wait" => self.seen.release.notified().await,
+            "notifications/panic" => panic!("as asked"),
+            _ => {}
+        }
+    }
+
     async fn listen(&self, offered: Filter, _: Context) -> Result<Filter, ErrorObject> {
         if let Some(listen) = &self.seen.listen {
             listen.notified().await;
@@ -124,6 +172,9 @@ pub(crate) fn script_with(listen_waits: bool) -> (Script, Arc<Seen>) {
         release: Notify::new(),
         dropped: Mutex::new(Level::Handler, "Seen::dropped", Vec::new()),
         listen: listen_waits.then(Notify::new),
+        said: AtomicUsize::new(0),
+        heard: AtomicUsize::new(0),
+        large: 100 << 10,
     });
     (Script { seen: Arc::clone(&seen) }, seen)
 }
