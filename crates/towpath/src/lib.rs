@@ -59,6 +59,9 @@
 //! - `client` (default): [`Client`].
 //! - `server` (default): [`Server`].
 //! - `stdio` (default): child processes, own stdio, and any byte stream, as lanes.
+//! - `http` (default): Streamable HTTP on both sides, and server-sent events.
+//! - `tls`: `https` URLs, with the certificates of the operating system.
+//! - `relay`: joins peers across transports.
 #![forbid(unsafe_code)]
 
 mod settings;
@@ -68,12 +71,18 @@ pub use settings::{Limits, Timeouts};
 pub use towpath_buffer as buffer;
 #[cfg(feature = "client")]
 pub use towpath_client as client;
+#[cfg(feature = "http")]
+pub use towpath_http as http;
 pub use towpath_jsonrpc as jsonrpc;
 pub use towpath_link as link;
 pub use towpath_mcp as mcp;
 pub use towpath_raw as raw;
+#[cfg(feature = "relay")]
+pub use towpath_relay as relay;
 #[cfg(feature = "server")]
 pub use towpath_server as server;
+#[cfg(feature = "http")]
+pub use towpath_sse as sse;
 #[cfg(feature = "stdio")]
 pub use towpath_stdio as stdio;
 

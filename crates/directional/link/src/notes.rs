@@ -71,7 +71,11 @@ impl Notes {
     /// Adds a notification of a subscription, unless one that says the same waits already.
     pub(crate) fn push_coalesced(&mut self, note: Message, limits: &LinkLimits) -> Result<(), Overflow> {
         let same = |waits: &Message| {
-            waits.method() == note.method() && waits.raw(Member::Uri) == note.raw(Member::Uri)
+            let about_the_same = waits.raw(Member::Uri) == note.raw(Member::Uri);
+            // Where all are to be kept, only what says just the same is left out.
+            waits.method() == note.method()
+                && about_the_same
+                && (self.keep.is_none() || waits.params() == note.params())
         };
         if self.waiting.iter().any(same) { Ok(()) } else { self.push(note, limits) }
     }

@@ -29,8 +29,8 @@ pub struct EndpointLimits {
     ///
     /// At the limit a further one gets 429 (−32600, `data.reason` = `"too_many_requests"`).
     pub max_requests_per_session: usize,
-    /// How many bytes of messages may wait for a session to take them in. Unit: bytes; default 16 MiB, as much as the
-    /// largest message.
+    /// How many bytes of messages may wait for a session to take them in. Unit: bytes; default 64 MiB: a mebibyte for
+    /// each request that it may have in flight.
     ///
     /// At the limit a POST gets 503 with `Retry-After`; an empty queue takes any message.
     pub max_session_inbox_bytes: usize,
@@ -57,7 +57,7 @@ impl Default for EndpointLimits {
             max_streams: 20_000,
             max_sessions: 10_000,
             max_requests_per_session: 64,
-            max_session_inbox_bytes: 16 << 20,
+            max_session_inbox_bytes: 64 << 20,
             max_unread_event_bytes: 256 << 10,
             max_session_queue_bytes: 64 << 10,
             envelope: EnvelopeLimits::default(),
