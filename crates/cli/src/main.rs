@@ -1,11 +1,13 @@
-//! The towpath command: calls MCP servers, and shows what the library promises.
+//! The towpath command: calls MCP servers, bridges them to clients, and shows what the library promises.
 #![forbid(unsafe_code)]
 
 mod args;
 mod call;
+mod connect;
 mod demo;
 mod exit;
 mod guard;
+mod serve;
 mod signals;
 mod stderr;
 mod text;
@@ -19,8 +21,10 @@ use args::{Command, parse};
 fn main() -> ExitCode {
     let outcome = parse().and_then(|command| match command {
         Command::Call(args) => call::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Connect(args) => connect::run(args),
         Command::Demo(args) => demo::run(&args),
-        Command::DemoServer => demo::serve(),
+        Command::DemoServer(args) => demo::serve(&args),
         Command::Guard => {
             guard::run();
             Ok(())

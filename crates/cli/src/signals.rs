@@ -1,6 +1,7 @@
 //! Leaving when a signal asks for it.
 
 use std::{
+    fs,
     future::{pending, poll_fn},
     io, process,
     task::Poll,
@@ -30,8 +31,12 @@ impl Signals {
         let mut listening = {
             let _inside = runtime.enter();
             let mut listening = Vec::new();
+            let ignored = ignored();
             for (kind, name) in SIGNALS {
-                listening.push((signal(kind()).map_err(failed)?, *name));
+                let kind = kind();
+                if ignored & (1 << (kind.as_raw_value() - 1)) == 0 {
+                    listening.push((signal(kind).map_err(failed)?, *name));
+                }
             }
             listening
         };
@@ -65,6 +70,14 @@ impl Signals {
             _ => pending().await,
         }
     }
+}
+
+/// The signals that this process was started not to hear, as `nohup` does and a shell does for what runs in the
+/// background: a bit for each. None, where the system does not tell.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// How to listen to a signal, and its name.

@@ -12,11 +12,11 @@ async fn a_quick_demonstration_loses_changes_and_leaves_nothing() {
         let rows: Vec<Vec<&str>> = done
             .stdout
             .lines()
-            .filter(|line| line.starts_with("| stdio"))
+            .filter(|line| ["| stdio", "| HTTP", "| bridge"].iter().any(|path| line.starts_with(path)))
             .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
             .collect();
-        // Two eras, three payloads, one call at a time and many.
-        assert_eq!(rows.len(), 12, "{}", done.stdout);
+        // Three paths, two eras, three payloads, one call at a time and many.
+        assert_eq!(rows.len(), 36, "{}", done.stdout);
         for row in &rows {
             let [_, _, _, calls, p50, p99, rate, lost, changed, left] = row.as_slice() else {
                 panic!("{row:?}")
@@ -29,7 +29,7 @@ async fn a_quick_demonstration_loses_changes_and_leaves_nothing() {
             assert_eq!([*lost, *changed, *left], ["0"; 3], "{row:?}");
         }
         for era in ["modern", "legacy"] {
-            assert_eq!(rows.iter().filter(|row| row[1] == era).count(), 6);
+            assert_eq!(rows.iter().filter(|row| row[1] == era).count(), 18);
         }
         let last = done.stdout.lines().last().unwrap_or_default();
         assert!(last.contains("every answer came, each byte for byte"), "{last}");

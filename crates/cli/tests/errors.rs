@@ -31,8 +31,8 @@ async fn an_error_of_the_server_is_status_1() {
 async fn a_missing_command_shows_the_form() {
     within(async {
         for args in [&["call"][..], &["call", "tools/list"], &["call", "tools/list", "{}", "--"]] {
-            let form = "towpath call [OPTIONS] [METHOD [PARAMS_JSON]] -- COMMAND ARGS…";
-            run(args).await.assert_fails(2, &["the command that starts the server is missing", "--"], form);
+            let form = "towpath call [OPTIONS] [METHOD [PARAMS_JSON]] (--url URL | -- COMMAND ARGS…)";
+            run(args).await.assert_fails(2, &["the server is missing", "--url"], form);
         }
         let done = run(&["call", "tools/list", "npx", "-y", "server"]).await;
         done.assert_fails(2, &["unexpected argument '-y'"], "-- COMMAND");

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, error::Error, sync::Arc};
 use towpath::{
     CallError, ChildExit, Client, ConnectError, LinkEnd, Phase,
     mcp::{HandshakeError, Incompatible},
-    raw::{LaneError, Level, Mutex},
+    raw::{ExchangeError, LaneError, Level, Mutex},
     stdio::{ChildStatus, SpawnError},
 };
 
@@ -93,6 +93,10 @@ impl Explain<'_> {
                 Failure::new(Status::TimedOut, cause).with_hint(hint)
             }
             ConnectError::Incompatible { source, .. } => self.incompatible(source),
+            ConnectError::Exchange(error) => {
+                let failure = Failure::new(Status::NotConnected, format!("no connection: {error}"));
+                failure.with_hint(exchange_hint(error))
+            }
             ConnectError::Handshake { source, .. } => {
                 let hint = match source {
                     HandshakeError::Malformed(_) => {
@@ -161,11 +165,19 @@ impl Explain<'_> {
                 Failure::new(Status::TimedOut, cause)
                     .with_hint("raise --timeout; the server was told that the request is cancelled")
             }
+            CallError::Exchange { source, phase, .. } => {
+                let cause = format!("no answer to `{method}`: {source}");
+                let failure = Failure::new(Status::Lost, cause);
+                failure.with_hint(match phase {
+                    Phase::OutcomeUnknown => SENT,
+                    _ => exchange_hint(source),
+                })
+            }
             CallError::Closed { end, phase, .. } => {
                 let cause = format!("lost `{program}` before its answer to `{method}`: {}", self.end(end));
                 Failure::new(Status::Lost, cause).with_hint(match phase {
                     Phase::NotSent => "the request was not sent: it is safe to repeat",
-                    _ => "the request was sent: mind that the server may have acted before you call again",
+                    _ => SENT,
                 })
             }
             other => {
@@ -205,7 +217,25 @@ impl Explain<'_> {
     }
 
     fn program(&self) -> String {
+        if let Some(url) = &self.args.url {
+            return url.to_string();
+        }
         self.args.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// What to do about an exchange that has failed.
+fn exchange_hint(error: &ExchangeError) -> &'static str {
+    match error {
+        ExchangeError::NotConnected { .. } => "is the address right, and does the server run?",
+        ExchangeError::Refused { status: 401 | 403, .. } => {
+            "it wants credentials: --header 'Authorization: …'"
+        }
+        ExchangeError::Refused { status: 404 | 405, .. } => "is the path right? It mostly ends with /mcp",
+        ExchangeError::Refused { status: 429 | 503, .. } => "it is busy: try again later",
+        ExchangeError::Refused { .. } => "is there an MCP server at this address?",
+        ExchangeError::TooLarge { .. } => "raise --max-message-size",
+        _ => "-v shows more",
     }
 }
 
@@ -218,6 +248,7 @@ fn exit_of(end: &LinkEnd) -> Option<&ChildExit> {
     explanation.downcast_ref()
 }
 
+const SENT: &str = "the request was sent: mind that the server may have acted before you call again";
 const NOT_THE_PROTOCOL: &str = "it does not keep to the protocol: report it to its maker";
 const METHOD_NOT_FOUND: i64 = towpath::jsonrpc::code::METHOD_NOT_FOUND;
 const INVALID_PARAMS: i64 = towpath::jsonrpc::code::INVALID_PARAMS;

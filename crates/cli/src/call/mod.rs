@@ -1,4 +1,4 @@
-//! `towpath call`: one request to a server that is started for it.
+//! `towpath call`: one request to a server that is started for it, or that is there.
 
 mod explain;
 mod notes;
@@ -22,9 +22,12 @@ const CHILDREN: Duration = Duration::from_secs(2);
 /// Makes the call, prints the result, and leaves nothing behind.
 pub(crate) fn run(args: CallArgs) -> Result<(), Failure> {
     let params = args.params.as_deref().map(params).transpose()?;
-    if args.command.is_empty() {
-        return Err(Failure::new(Status::Usage, "the command that starts the server is missing, after `--`")
-            .with_hint(call_hint()));
+    if args.command.is_empty() && args.url.is_none() {
+        return Err(Failure::new(
+            Status::Usage,
+            "the server is missing: the command that starts it, after `--`, or --url",
+        )
+        .with_hint(call_hint()));
     }
     trace::start(args.verbose);
     let mut signals = Signals::listen()?;

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     args::{CallArgs, EraChoice},
+    connect::{connector, http_options},
     exit::{Failure, Status},
     guard::Guard,
     stderr,
@@ -52,21 +53,28 @@ pub(super) async fn run(
     let limits = Limits::default().with_max_message_bytes(args.max_message_size);
     let (forward, mut others) = mpsc::channel(WAITING_NOTES);
 
-    let lane = command(args, &limits, &last_words)?.spawn().map_err(|error| explain.spawn(&error))?;
-    let child = lane.handle();
-    let guard = Guard::start(child.pid()).map_err(|error| {
-        // The call can be made without one.
-        stderr::write(format!("no guard of the server's processes: {error}\n").into_bytes());
-    });
-    *started = Some(Started { child, guard: guard.ok() });
-    let client = Client::builder(&Implementation::new("towpath", env!("CARGO_PKG_VERSION")))
+    let builder = Client::builder(&Implementation::new("towpath", env!("CARGO_PKG_VERSION")))
         .preference(args.era.into())
-        .limits(limits.link)
+        .limits(limits.link.clone())
         .timeouts(timeouts(args, until))
-        .handler(Forward(forward))
-        .connect(lane)
-        .await
-        .map_err(|error| explain.connect(&error))?;
+        .handler(Forward(forward));
+    let connected = match &args.url {
+        Some(url) => {
+            let options = http_options(&args.headers, &limits);
+            builder.connect_http(connector()?, url.clone(), options).await
+        }
+        None => {
+            let lane = command(args, &limits, &last_words)?.spawn().map_err(|error| explain.spawn(&error))?;
+            let child = lane.handle();
+            let guard = Guard::of(child.pid()).map_err(|error| {
+                // The call can be made without one.
+                stderr::write(format!("no guard of the server's processes: {error}\n").into_bytes());
+            });
+            *started = Some(Started { child, guard: guard.ok() });
+            builder.connect(lane).await
+        }
+    };
+    let client = connected.map_err(|error| explain.connect(&error))?;
 
     let mut options = CallOptions::default();
     options.progress = !args.quiet;

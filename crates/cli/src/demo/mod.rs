@@ -1,6 +1,7 @@
 //! `towpath demo`: calls to an example server over every path, and a check of every byte.
 
 mod leftover;
+mod paths;
 mod payload;
 mod rows;
 mod server;

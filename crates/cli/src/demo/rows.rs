@@ -1,7 +1,6 @@
 //! The rows of the demonstration: one connection each, many calls, and a look at what is left.
 
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,22 +13,14 @@ use tokio::{
     task::JoinSet,
     time::{timeout, timeout_at},
 };
-use towpath::{ChildCommand, Client, ConnectError, Era, Implementation, Preference, client::CallOptions};
+use towpath::{Client, Era, client::CallOptions};
 
 use super::{
     leftover::{Baseline, Leftover},
+    paths::{PATHS, Path, Reached},
     payload::{Payloads, is_unchanged},
 };
 
-/// A way to the example server.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Path {
-    /// A child process, over pipes.
-    Stdio,
-}
-
-/// Every path that is shown.
-const PATHS: &[Path] = &[Path::Stdio];
 const ERAS: &[Era] = &[Era::Modern, Era::Legacy];
 const PAYLOADS: &[usize] = &[100, 64 << 10, 1 << 20];
 const IN_FLIGHT: &[usize] = &[1, 64];
@@ -42,7 +33,7 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    pub(super) const FULL: Self = Self { time: Duration::from_millis(500), calls: 100_000 };
+    pub(super) const FULL: Self = Self { time: Duration::from_millis(300), calls: 100_000 };
     pub(super) const QUICK: Self = Self { time: Duration::from_millis(100), calls: 2_000 };
 }
 
@@ -74,30 +65,6 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct NoRow(pub(super) String);
 
-impl Path {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Path::Stdio => "stdio",
-        }
-    }
-
-    async fn connect(self, era: Era) -> Result<Client, NoRow> {
-        let builder = Client::builder(&Implementation::new("towpath-demo", env!("CARGO_PKG_VERSION")))
-            .preference(match era {
-                Era::Legacy => Preference::LegacyOnly,
-                _ => Preference::ModernOnly,
-            });
-        let failed = |error: ConnectError| NoRow(format!("the example server: {error}"));
-        match self {
-            Path::Stdio => {
-                let own = std::env::current_exe().map_err(|error: io::Error| NoRow(error.to_string()))?;
-                let lane = ChildCommand::new(own).arg("demo-server").spawn();
-                builder.connect(lane.map_err(|error| NoRow(error.to_string()))?).await.map_err(failed)
-            }
-        }
-    }
-}
-
 /// Every case, in the order in which they are shown.
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -126,8 +93,9 @@ pub(super) async fn warm_up() -> Result<Baseline, NoRow> {
 
 /// Connects, calls, closes, and looks at what is left. It ends by [`DEADLINE`] and a few seconds.
 pub(super) async fn run(case: Case, effort: Effort, baseline: Baseline) -> Result<Row, NoRow> {
-    let client = timeout(DEADLINE, case.path.connect(case.era)).await;
-    let client = client.map_err(|_| NoRow(format!("no connection within {DEADLINE:?}")))??;
+    let reached = timeout(DEADLINE, case.path.connect(case.era)).await;
+    let Reached { client, server } =
+        reached.map_err(|_| NoRow(format!("no connection within {DEADLINE:?}")))??;
     let run = Arc::new(Run {
         client: client.clone(),
         payloads: Payloads::new(case.payload_bytes),
@@ -175,7 +143,7 @@ pub(super) async fn run(case: Case, effort: Effort, baseline: Baseline) -> Resul
     if timeout(DEADLINE, client.close()).await.is_err() {
         row.why = row.why.or(Some(format!("the connection was not closed within {DEADLINE:?}")));
     }
-    drop(client);
+    drop((client, server));
     row.left = baseline.compare().await;
     Ok(row)
 }

@@ -1,29 +1,51 @@
-//! The example server: an MCP server with three tools, on its own stdin and stdout.
+//! The example server: an MCP server with three tools, on its own stdin and stdout or over HTTP.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{json, value::RawValue};
 use tokio::runtime;
 use towpath::{
-    Context, ErrorObject, Handler, Implementation, OwnStdio, RawJson, Request, ServerBuilder, jsonrpc::code,
-    link::LinkLimits,
+    Context, ErrorObject, Handler, Implementation, Limits, OwnStdio, RawJson, Request, ServerBuilder,
+    http::{HttpServer, ListenLimits, ListenTimeouts},
+    jsonrpc::code,
+    server::{EndpointLimits, EndpointSettings},
 };
 
-use crate::exit::{Failure, Status};
+use crate::{
+    args::DemoServerArgs,
+    exit::{Failure, Status},
+    stderr,
+};
 
-/// Serves until stdin ends.
-pub(crate) fn serve() -> Result<(), Failure> {
+/// Serves until stdin ends; over HTTP, until somebody ends it.
+pub(crate) fn serve(args: &DemoServerArgs) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Status::NotConnected, error.to_string());
     let runtime =
         runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
     runtime.block_on(async {
-        let lane = OwnStdio::lane(Default::default(), Default::default()).map_err(|error| failed(&error))?;
-        let mut limits = LinkLimits::default();
+        let limits = Limits::default().with_max_message_bytes(args.max_message_size);
+        let (lane_limits, mut limits) = (limits.lane, limits.link);
         // The demonstration asks for many large answers at once, and does read them.
         limits.max_unread_answer_bytes = 256 << 20;
         let info = Implementation::new("towpath-demo", env!("CARGO_PKG_VERSION"));
+        let envelope = limits.envelope;
         let server = ServerBuilder::new(info, json!({"tools": {}})).limits(limits).build(Tools);
-        server.serve(lane).await;
+        if args.http {
+            let listening =
+                HttpServer::bind("127.0.0.1:0", ListenLimits::default(), ListenTimeouts::default());
+            let listening = listening.await.map_err(|error| failed(&error))?;
+            stderr::write(format!("http://{}/mcp\n", listening.local_addr()).into_bytes());
+            // Whoever has started it ends it.
+            let mut endpoint = EndpointLimits::default();
+            // As above: one session asks for all of it at once.
+            endpoint.max_session_inbox_bytes = 256 << 20;
+            endpoint.envelope = envelope;
+            let service = server.http_with(EndpointSettings::new().limits(endpoint));
+            listening.serve(service, std::future::pending()).await;
+        } else {
+            let lane = OwnStdio::lane(lane_limits, Default::default()).map_err(|error| failed(&error))?;
+            server.serve(lane).await;
+        }
         Ok(())
     })
 }
@@ -68,7 +90,10 @@ fn tools() -> serde_json::Value {
             "description": "Gives its text back",
             "inputSchema": {
                 "type": "object",
-                "properties": {"text": {"type": "string"}},
+                "properties": {
+                    "text": {"type": "string"},
+                    "times": {"type": "integer", "minimum": 1, "maximum": MAX_TIMES},
+                },
                 "required": ["text"],
             },
         },
@@ -89,9 +114,16 @@ fn tools() -> serde_json::Value {
 }
 
 fn echo(arguments: &Members<'_>) -> RawJson {
-    match arguments.get("text").map(|text| text.get()).filter(|text| text.starts_with('"')) {
-        Some(text) => content(text, false),
-        None => content(r#""`text` must be a string""#, true),
+    let Some(text) = arguments.get("text").map(|text| text.get()).filter(|text| text.starts_with('"')) else {
+        return content(r#""`text` must be a string""#, true);
+    };
+    match arguments.get("times").map(|times| times.get().parse::<usize>().ok()) {
+        None => content(text, false),
+        Some(Some(times @ 1..=MAX_TIMES)) => {
+            let inner = text.get(1..text.len() - 1).unwrap_or_default();
+            content(&format!("\"{}\"", inner.repeat(times)), false)
+        }
+        Some(_) => content(r#""`times` must be a whole number from 1 to 1000""#, true),
     }
 }
 
@@ -122,6 +154,7 @@ fn content(text: &str, is_error: bool) -> RawJson {
 }
 
 const MAX_COUNT: u32 = 1000;
+const MAX_TIMES: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -132,7 +165,9 @@ mod tests {
         let arguments = |text| serde_json::from_str::<Members<'_>>(text).unwrap();
         let echoed = echo(&arguments(r#"{"text":"\u00e9é\/\ud83e"}"#));
         assert_eq!(echoed.as_str(), r#"{"content":[{"type":"text","text":"\u00e9é\/\ud83e"}]}"#);
-        for wrong in ["{}", r#"{"text":7}"#] {
+        let twice = echo(&arguments(r#"{"text":"ab","times":2}"#));
+        assert_eq!(twice.as_str(), r#"{"content":[{"type":"text","text":"abab"}]}"#);
+        for wrong in ["{}", r#"{"text":7}"#, r#"{"text":"a","times":0}"#, r#"{"text":"a","times":1001}"#] {
             assert!(echo(&arguments(wrong)).as_str().ends_with(r#","isError":true}"#), "{wrong}");
         }
     }

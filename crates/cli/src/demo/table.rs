@@ -92,10 +92,7 @@ mod tests {
     use towpath::Era;
 
     use super::*;
-    use crate::demo::{
-        leftover::Leftover,
-        rows::{Case, Path},
-    };
+    use crate::demo::{leftover::Leftover, paths::Path, rows::Case};
 
     fn row() -> Row {
         let mut latencies = Histogram::new(3).unwrap();
