@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::process::{Ended, Run};
 use crate::workspace::{self, Result, cargo, root};
-use plan::{FLOOR, Home, Kind, PLAN, Row};
+use plan::{FLOOR, Home, Kind, Measure, PLAN, Row};
 
 /// Measure Towpath beside its floors and the other implementations.
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Few short rounds, under two minutes: prints the tables and writes no page
     #[arg(long)]
     quick: bool,
-    /// How many rounds [default: 12, quick: 5]
+    /// How many rounds [default: 12, quick: 3]
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
     /// Run only the cases whose name contains this, and write no page; repeatable
@@ -55,9 +55,9 @@ struct Pace {
 }
 
 const QUICK: Pace = Pace {
-    warm_up: Duration::from_millis(120),
-    window: Duration::from_millis(500),
-    latency_window: Duration::from_millis(250),
+    warm_up: Duration::from_millis(100),
+    window: Duration::from_millis(350),
+    latency_window: Duration::from_millis(200),
 };
 
 const FULL: Pace = Pace {
@@ -84,17 +84,22 @@ struct Results {
     failures: Vec<String>,
 }
 
+/// The variable that tells a sample where the `towpath` command is.
+const COMMAND: &str = "TOWPATH_BENCH_COMMAND";
+
 /// The programs that have the subjects.
 struct Programs {
     own: Option<PathBuf>,
     peers: Option<PathBuf>,
+    /// The `towpath` command, where a case needs it.
+    command: Option<PathBuf>,
     available: BTreeSet<(String, String)>,
 }
 
 impl Args {
     /// Builds, measures, prints, and in full mode writes the page.
     pub(crate) fn run(self) -> Result<()> {
-        let rounds = self.rounds.unwrap_or(if self.quick { 5 } else { 12 });
+        let rounds = self.rounds.unwrap_or(if self.quick { 3 } else { 12 });
         let pace = if self.quick { &QUICK } else { &FULL };
         let rows: Vec<&Row> = PLAN.iter().filter(|row| self.wants(row)).collect();
         if rows.is_empty() {
@@ -102,7 +107,8 @@ impl Args {
             return Err(format!("no case is called that; there are {}", names.join(", ")).into());
         }
         let run = Run::new();
-        let programs = Programs::build(&run, !self.no_peers)?;
+        let bridge = rows.iter().any(|row| row.has_bridge());
+        let programs = Programs::build(&run, !self.no_peers, bridge)?;
         let started = Instant::now();
         let results = measure(&run, &programs, &rows, rounds, pace);
 
@@ -128,19 +134,27 @@ impl Args {
 }
 
 impl Programs {
-    fn build(run: &Run, peers: bool) -> Result<Self> {
+    fn build(run: &Run, peers: bool, bridge: bool) -> Result<Self> {
         let target = workspace::target_directory(&workspace::metadata()?)?;
-        let own = build(run, &root(), &target, "towpath-bench")
+        build(run, &root(), &target, "towpath-benches")
             .map_err(|error| format!("the benchmarks do not build: {error}"))?;
+        let own = target.join("release/towpath-bench");
+        // On its own: in one go with the command, the benchmarks would be built with the command's features.
+        if bridge {
+            build(run, &root(), &target, "towpath-cli")
+                .map_err(|error| format!("the command does not build: {error}"))?;
+        }
+        let command = bridge.then(|| target.join("release/towpath"));
         // Not to have the peers (no network, say) is no reason to measure nothing: they are then reported as missing.
         let peers = if peers {
             build(run, &root().join("benches/peers"), &target.join("peers"), "towpath-bench-peers")
+                .map(|()| target.join("peers/release/towpath-bench-peers"))
                 .inspect_err(|error| eprintln!("warning: the other implementations do not build: {error}"))
                 .ok()
         } else {
             None
         };
-        let mut programs = Self { own: Some(own), peers, available: BTreeSet::new() };
+        let mut programs = Self { own: Some(own), peers, command, available: BTreeSet::new() };
         for program in [&programs.own, &programs.peers].into_iter().flatten() {
             let list = workspace::output(Command::new(program).arg("list"))?;
             for line in list.lines() {
@@ -164,22 +178,12 @@ impl Programs {
     }
 }
 
-/// Builds one of the programs in release mode, with the versions that its lock file names.
-fn build(run: &Run, folder: &Path, target: &Path, program: &str) -> Result<PathBuf> {
+/// Builds the programs of a package in release mode, with the versions that the lock file names.
+fn build(run: &Run, folder: &Path, target: &Path, package: &str) -> Result<()> {
     let mut command = cargo();
-    command.current_dir(folder).env("CARGO_TARGET_DIR", target).args([
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--bin",
-        program,
-    ]);
-    if program == "towpath-bench" {
-        command.args(["--package", "towpath-benches"]);
-    }
-    run.show(&mut command, BUILD_LIMIT)?.success()?;
-    Ok(target.join("release").join(program))
+    command.current_dir(folder).env("CARGO_TARGET_DIR", target);
+    command.args(["build", "--release", "--locked", "--quiet", "--bins", "--package", package]);
+    run.show(&mut command, BUILD_LIMIT)?.success()
 }
 
 fn measure(run: &Run, programs: &Programs, rows: &[&'static Row], rounds: u32, pace: &Pace) -> Results {
@@ -208,7 +212,11 @@ fn measure(run: &Run, programs: &Programs, rows: &[&'static Row], rounds: u32, p
                 let taken = programs
                     .program(subject.home)
                     .ok_or_else(|| "it has no program".into())
-                    .and_then(|program| sample(run, program, row, subject.name, round, pace));
+                    .and_then(|program| {
+                        let mut command = Command::new(program);
+                        command.envs(programs.command.iter().map(|path| (COMMAND, path)));
+                        sample(run, command, row, subject.name, round, pace)
+                    });
                 match taken {
                     Ok(points) => {
                         for (name, point) in points {
@@ -230,7 +238,7 @@ fn measure(run: &Run, programs: &Programs, rows: &[&'static Row], rounds: u32, p
 /// Runs one process and reads its samples: of the subject, and of the floor if that ran beside it.
 fn sample(
     run: &Run,
-    program: &Path,
+    mut command: Command,
     row: &'static Row,
     subject: &'static str,
     round: u32,
@@ -238,7 +246,6 @@ fn sample(
 ) -> Result<Vec<(&'static str, Point)>> {
     let latency = row.kind() == Kind::Latency;
     let window = if latency { pace.latency_window } else { pace.window };
-    let mut command = Command::new(program);
     command.args(["sample", row.case, subject, "--round", &round.to_string()]);
     command.args(["--warm-up-ms", &pace.warm_up.as_millis().to_string()]);
     command.args(["--window-ms", &window.as_millis().to_string()]);
@@ -290,13 +297,22 @@ impl Results {
 
     /// The values of a subject with those of another in the same round; the floor's from the same process, if it
     /// ran there.
-    fn pairs(&self, case: &'static str, subject: &'static str, other: &'static str) -> Vec<(f64, f64)> {
+    fn pairs(
+        &self,
+        case: &'static str,
+        subject: &'static str,
+        other: &'static str,
+        measure: Measure,
+    ) -> Vec<(f64, f64)> {
         let others = self.of(case, other);
+        let of = |point: &Point| match measure {
+            Measure::Value => Some(point.value),
+            Measure::Cpu => point.cpu,
+        };
         let pair = |point: &Point| {
-            let beside = point.floor.filter(|_| other == FLOOR);
-            let same_round =
-                || others.iter().find(|other| other.round == point.round).map(|other| other.value);
-            Some((point.value, beside.or_else(same_round)?))
+            let beside = point.floor.filter(|_| other == FLOOR && measure == Measure::Value);
+            let same_round = || of(others.iter().find(|other| other.round == point.round)?);
+            Some((of(point)?, beside.or_else(same_round)?))
         };
         self.of(case, subject).iter().filter_map(pair).collect()
     }
@@ -304,7 +320,7 @@ impl Results {
 
 #[cfg(test)]
 mod tests {
-    use super::plan::{FLOOR, PLAN};
+    use super::plan::{FLOOR, Measure, PLAN, TOWPATH};
     use super::{Point, Results, read};
 
     fn row(case: &str) -> &'static super::Row {
@@ -337,6 +353,17 @@ mod tests {
         let point = |round, value| Point { round, value, floor: None, cpu: None };
         results.points.insert(("memory-rate", "rmcp"), vec![point(0, 1.0), point(1, 2.0), point(2, 3.0)]);
         results.points.insert(("memory-rate", FLOOR), vec![point(2, 30.0), point(0, 10.0)]);
-        assert_eq!(results.pairs("memory-rate", "rmcp", FLOOR), [(1.0, 10.0), (3.0, 30.0)]);
+        let pairs = |measure| results.pairs("memory-rate", "rmcp", FLOOR, measure);
+        assert_eq!(pairs(Measure::Value), [(1.0, 10.0), (3.0, 30.0)]);
+        assert_eq!(pairs(Measure::Cpu), []);
+    }
+
+    #[test]
+    fn cpu_time_is_paired_with_cpu_time() {
+        let mut results = Results::default();
+        let point = |value, cpu| Point { round: 0, value, floor: None, cpu: Some(cpu) };
+        results.points.insert(("http-json-rate", TOWPATH), vec![point(90_000.0, 6.0)]);
+        results.points.insert(("http-json-rate", FLOOR), vec![point(100_000.0, 5.0)]);
+        assert_eq!(results.pairs("http-json-rate", TOWPATH, FLOOR, Measure::Cpu), [(6.0, 5.0)]);
     }
 }

@@ -1,18 +1,24 @@
-//! `cargo xtask interop`: our server with the official SDKs' clients, and our client with their servers, over stdio.
+//! `cargo xtask interop`: our server and our bridge with the official SDKs' clients, and our client with their servers,
+//! over stdio and over HTTP.
 //!
 //! The peers are pinned in `tests/interop/` and installed under `target/interop/`; nothing else is written.
 
 mod client;
+mod listening;
+mod pairs;
 mod peers;
 mod table;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use self::client::Watched;
-use self::peers::{Installed, PAIRS, Pair, Side};
+use self::listening::free_port;
+use self::pairs::{PAIRS, Pair, Way};
+use self::peers::{Installed, Side};
 use self::table::{Cell, Row};
 use crate::workspace::{Result, cargo, root};
 
@@ -55,7 +61,7 @@ impl Args {
         let mut rows = Vec::new();
         for pair in PAIRS {
             for era in ERAS {
-                let name = format!("{} -> {} {era}", pair.client.name(), pair.server.name());
+                let name = pair.name(era);
                 if self.only.is_empty() || self.only.iter().any(|wanted| name.contains(wanted)) {
                     println!("{name}");
                     rows.push(row(pair, era, rounds, name, &installed, &ours)?);
@@ -77,32 +83,56 @@ fn row(pair: &Pair, era: &str, rounds: u32, name: String, installed: &Installed,
     if let Some(reason) = pair.not_applicable(era) {
         return Ok(Row::all(name, Cell::NotApplicable(reason.to_owned())));
     }
-    let (client, server) = match (installed.command(pair.client, ours), installed.command(pair.server, ours))
-    {
-        (Ok(client), Ok(server)) => (client, server),
-        (Err(missing), _) | (_, Err(missing)) => return Ok(Row::all(name, Cell::NotApplicable(missing))),
+    let commands = installed.command(pair.client, ours).and_then(|client| {
+        let server = installed.command(pair.server, ours)?;
+        Ok((client, server))
+    });
+    let (client, server) = match commands {
+        Ok(commands) => commands,
+        Err(missing) => return Ok(Row::all(name, Cell::NotApplicable(missing))),
     };
     let mut command = Command::new(&client[0]);
     command.args(&client[1..]).args(["--era", era, "--rounds", &rounds.to_string()]);
     if pair.client == Side::OurClient {
         command.args(["--peer", pair.server.name()]);
+    } else if pair.server == Side::Everything {
+        command.args(["--tools", "everything"]);
     }
-    command.arg("--").args(server);
-    Watched::run(command, name)
+    let port = free_port()?;
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let listening = match pair.way {
+        Way::Stdio => None,
+        Way::Http | Way::Connect => Some(installed.listening(pair.server, ours, port)?),
+        Way::Serve => {
+            let mut serve = Command::new(&ours.towpath);
+            serve.args(["serve", "-v", "--port", &port.to_string(), "--"]).args(&server);
+            Some(serve)
+        }
+    };
+    let polite = pair.way == Way::Serve || pair.server == Side::OurServer;
+    match pair.way {
+        Way::Stdio => command.arg("--").args(server),
+        Way::Http | Way::Serve => command.args(["--url", &url]),
+        Way::Connect => {
+            let connect: [OsString; 4] =
+                ["--".into(), ours.towpath.clone().into(), "connect".into(), url.into()];
+            command.args(connect)
+        }
+    };
+    Watched::run(command, name, listening.map(|server| (server, port, polite)))
 }
 
 /// What we built of our own.
 struct Ours {
     server: PathBuf,
     client: PathBuf,
+    towpath: PathBuf,
 }
 
 impl Ours {
-    const PACKAGE: &str = "towpath-everything";
-
     fn build() -> Result<Self> {
         let build = cargo()
-            .args(["build", "--release", "--bins", "-p", Self::PACKAGE])
+            .args(["build", "--release", "--bins", "-p", "towpath-everything", "-p", "towpath-cli"])
             .arg("--message-format=json-render-diagnostics")
             .current_dir(root())
             .stderr(Stdio::inherit())
@@ -121,8 +151,12 @@ impl Ours {
             artifact
                 .and_then(|artifact| artifact["executable"].as_str())
                 .map(PathBuf::from)
-                .ok_or_else(|| format!("{} has no binary named {name}", Self::PACKAGE))
+                .ok_or_else(|| format!("there is no binary named {name}"))
         };
-        Ok(Self { server: executable("everything")?, client: executable("interop-client")? })
+        Ok(Self {
+            server: executable("everything")?,
+            client: executable("interop-client")?,
+            towpath: executable("towpath")?,
+        })
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod conformance;
 mod controls;
 mod interop;
 mod negative;
@@ -38,8 +39,10 @@ enum Command {
     Negative(negative::Args),
     /// See that code which must be refused is refused: a lock held across an await
     Controls(controls::Args),
-    /// Run our server and client with the official SDKs' clients and servers, over stdio
+    /// Run our server, client and bridge with the official SDKs’ clients and servers, over stdio and HTTP
     Interop(interop::Args),
+    /// Run the official conformance suite against our server and our client, over HTTP
+    Conformance(conformance::Args),
 }
 
 impl Command {
@@ -51,6 +54,7 @@ impl Command {
             Self::Negative(args) => args.run(),
             Self::Controls(args) => args.run(),
             Self::Interop(args) => args.run(),
+            Self::Conformance(args) => args.run(),
         }
     }
 }

@@ -1,5 +1,5 @@
-// The cases that every Node client runs against a server with the tools `echo`, `progress` and
-// `slow`. Each prints one line; the exit status is 1 when one of them failed.
+// The cases that every Node client runs against a server whose tools are known. Each prints one line; the exit status
+// is 1 when one of them failed.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -10,22 +10,48 @@ import { isDeepStrictEqual, parseArgs } from 'node:util';
 const KIB = 1024;
 const SLOW_MS = 60_000;
 
+/** How each kind of server is asked: the tool, its arguments, and the text that must come back. */
+const TOOLS = {
+  own: {
+    names: ['echo', 'progress', 'slow'],
+    echo: (text) => ['echo', { text }, text],
+    progress: (steps, delay_ms) => ['progress', { steps, delay_ms }, 'done'],
+    slow: () => ['slow', { ms: SLOW_MS }],
+  },
+  everything: {
+    names: ['echo', 'trigger-long-running-operation'],
+    echo: (message) => ['echo', { message }, `Echo: ${message}`],
+    progress: (steps, delay_ms) => longRunning((steps * delay_ms) / 1000, steps),
+    slow: () => longRunning(2, 1), // it ignores cancellation, so its end must not be far
+  },
+};
+
+function longRunning(duration, steps) {
+  const text = `Long running operation completed. Duration: ${duration} seconds, Steps: ${steps}.`;
+  return ['trigger-long-running-operation', { duration, steps }, text];
+}
+
 /**
- * Runs all cases. `connect(era, spawn)` starts the server from the stdio parameters `spawn` and
- * gives `{ client, callTool }`, where `callTool(name, args, options)` hides the difference between
- * the SDKs' signatures.
+ * Runs all cases. `connect(era, target)` connects to the server at `target.url`, or starts one from the stdio
+ * parameters `target.spawn`, and gives `{ client, callTool }`, where `callTool(name, args, options)` hides the
+ * difference between the SDKs' signatures.
  */
 export async function runCases(eras, connect) {
   const { values, positionals: command } = parseArgs({
-    options: { era: { type: 'string' }, rounds: { type: 'string', default: '1' } },
+    options: {
+      era: { type: 'string' },
+      rounds: { type: 'string', default: '1' },
+      tools: { type: 'string', default: 'own' },
+      url: { type: 'string' },
+    },
     allowPositionals: true,
   });
   assert(eras.includes(values.era), `--era is one of ${eras.join(', ')}`);
-  assert(command.length > 0, 'the command of the server follows --');
+  assert(values.url || command.length > 0, 'the command of the server follows --, or --url names it');
 
   const directory = await mkdtemp(join(tmpdir(), 'towpath-interop-'));
   try {
-    await new Cases(connect, values.era, Number(values.rounds), command, join(directory, 'status')).run();
+    await new Cases(connect, values, command, join(directory, 'status')).run();
   } finally {
     await rm(directory, { recursive: true });
   }
@@ -35,8 +61,8 @@ export async function runCases(eras, connect) {
 class Cases {
   #errors = [];
 
-  constructor(connect, era, rounds, command, statusFile) {
-    Object.assign(this, { connect, era, rounds, command, statusFile });
+  constructor(connect, { era, rounds, tools, url }, command, statusFile) {
+    Object.assign(this, { connect, era, url, command, statusFile, rounds: Number(rounds), tools: TOOLS[tools] });
   }
 
   async run() {
@@ -72,12 +98,14 @@ class Cases {
   async #connect() {
     // The shell keeps the server's exit status, which the SDKs hide. It leaves none when the SDK
     // had to kill it.
-    const { client, callTool } = await this.connect(this.era, {
+    const spawn = {
       command: 'sh',
       args: ['-c', '"$@"; echo $? >"$0"', this.statusFile, ...this.command],
       env: process.env,
       stderr: 'inherit',
-    });
+    };
+    const target = this.url ? { url: new URL(this.url) } : { spawn };
+    const { client, callTool } = await this.connect(this.era, target);
     await rm(this.statusFile, { force: true }); // of a process that was only asked for its era
     client.onerror = (error) => this.#errors.push(error.message);
     Object.assign(this, { client, callTool, transport: client.transport });
@@ -86,15 +114,16 @@ class Cases {
   async #list() {
     const { tools } = await this.client.listTools();
     const names = tools.map((tool) => tool.name);
-    for (const name of ['echo', 'progress', 'slow']) {
+    for (const name of this.tools.names) {
       assert(names.includes(name), `tool ${name} is missing from ${names.join(', ')}`);
     }
   }
 
   async #echo(text) {
-    const result = await this.callTool('echo', { text });
+    const [name, args, expected] = this.tools.echo(text);
+    const result = await this.callTool(name, args);
     assert.equal(result.content.length, 1);
-    assert(result.content[0].text === text, 'the text came back changed');
+    assert(result.content[0].text === expected, 'the text came back changed');
   }
 
   /**
@@ -113,8 +142,9 @@ class Cases {
     };
     try {
       const onprogress = ({ progress }) => seen.push(progress);
-      const result = await this.callTool('progress', { steps, delay_ms }, { onprogress });
-      assert.equal(result.content[0].text, 'done');
+      const [name, args, expected] = this.tools.progress(steps, delay_ms);
+      const result = await this.callTool(name, args, { onprogress });
+      assert.equal(result.content[0].text, expected);
     } finally {
       this.transport.onmessage = deliver;
     }
@@ -136,7 +166,7 @@ class Cases {
 
   async #cancel() {
     const cancel = new AbortController();
-    const ended = this.callTool('slow', { ms: SLOW_MS }, { signal: cancel.signal }).then(
+    const ended = this.callTool(...this.tools.slow().slice(0, 2), { signal: cancel.signal }).then(
       () => 'an answer',
       (error) => error,
     );
@@ -150,6 +180,10 @@ class Cases {
   }
 
   async #exit() {
+    if (this.url) {
+      await this.transport.terminateSession?.(); // what a server without sessions answers is the SDK's to know
+      return this.client.close();
+    }
     await this.client.close();
     const status = await readFile(this.statusFile, 'utf8').catch(() => 'none: it had to be killed');
     assert(status.trim() === '0', `exit status ${status.trim()}`);

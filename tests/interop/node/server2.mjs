@@ -1,8 +1,10 @@
-// A server on the TypeScript SDK 2.x over stdio. `serveStdio` takes the era from the connection's
-// first message, so one process serves legacy and modern clients.
+// A server on the TypeScript SDK 2.x, over stdio, or over HTTP with `--port N`. One process serves legacy and modern
+// clients: the SDK takes the era from what they send. Its legacy side over HTTP has no sessions.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { McpServer } from '@modelcontextprotocol/server';
+import { parseArgs } from 'node:util';
+import { serve } from '@hono/node-server';
+import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import { z } from 'zod';
 
@@ -50,4 +52,11 @@ function everything() {
   return server;
 }
 
-serveStdio(everything, { onerror: (error) => console.error(`error ${error.message}`) });
+const { values } = parseArgs({ options: { port: { type: 'string' } } });
+const onerror = (error) => console.error(`error ${error.message}`);
+if (values.port) {
+  const handler = createMcpHandler(everything, { onerror });
+  serve({ fetch: (request) => handler.fetch(request), hostname: '127.0.0.1', port: Number(values.port) });
+} else {
+  serveStdio(everything, { onerror });
+}

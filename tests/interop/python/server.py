@@ -1,5 +1,6 @@
-"""A server on the Python SDK over stdio; one process serves legacy and modern clients."""
+"""A server on the Python SDK, over stdio, or over HTTP with `--port N`; one process serves legacy and modern clients."""
 
+import argparse
 import sys
 
 import anyio
@@ -35,4 +36,10 @@ async def slow(ms: int, context: Context) -> str:
     return "slept"
 
 
-server.run("stdio")
+parser = argparse.ArgumentParser()
+parser.add_argument("--port", type=int)
+port = parser.parse_args().port
+if port is None:
+    server.run("stdio")
+else:
+    server.run("streamable-http", host="127.0.0.1", port=port)

@@ -9,8 +9,14 @@ pub(super) const API_FLOOR: &str = "api-floor";
 /// The subject that has targets.
 pub(super) const TOWPATH: &str = "towpath";
 
+/// The server behind a bridge, without the bridge.
+pub(super) const DIRECT: &str = "direct";
+
 /// The peer that everything is compared with.
 pub(super) const RMCP: &str = "rmcp";
+
+/// The same with a client that keeps its connections.
+pub(super) const RMCP_POOLED: &str = "rmcp-pooled";
 
 /// One case and its subjects.
 pub(super) struct Row {
@@ -45,8 +51,18 @@ pub(super) enum Kind {
 
 /// What Towpath must reach in a case.
 pub(super) struct Target {
+    pub(super) measure: Measure,
     pub(super) against: &'static str,
     pub(super) reach: Reach,
+}
+
+/// Which figure of a subject.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// What the case counts.
+    Value,
+    /// CPU time per call.
+    Cpu,
 }
 
 /// How a value is compared with another of the same round.
@@ -69,7 +85,11 @@ const fn peer(name: &'static str) -> SubjectAt {
 }
 
 const fn target(against: &'static str, reach: Reach) -> Target {
-    Target { against, reach }
+    Target { measure: Measure::Value, against, reach }
+}
+
+const fn cpu_target(against: &'static str, reach: Reach) -> Target {
+    Target { measure: Measure::Cpu, against, reach }
 }
 
 /// All cases, in the order of the report.
@@ -114,9 +134,74 @@ pub(super) const PLAN: &[Row] = &[
         subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP), peer("rmcp-pipes")],
         targets: &[target(FLOOR, Reach::AtLeast(0.75))],
     },
+    Row {
+        case: "http-json-rate",
+        title: "HTTP, server only, stateless, JSON answers: 64 calls of 100 B in flight",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP)],
+        targets: &[target(FLOOR, Reach::AtLeast(0.95)), cpu_target(FLOOR, Reach::AtMost(1.05))],
+    },
+    Row {
+        case: "http-json-latency",
+        title: "HTTP, server only, stateless, JSON answers: calls of 100 B, one after another",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP)],
+        targets: &[target(FLOOR, Reach::Within(10.0))],
+    },
+    Row {
+        case: "http-sse-rate",
+        title: "HTTP, server only, stateless, SSE answers with a report of progress: 64 calls of 100 B in flight",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP)],
+        targets: &[target(FLOOR, Reach::AtLeast(0.8))],
+    },
+    Row {
+        case: "http-session-rate",
+        title: "HTTP, server only, one session of 2025-11-25: 64 calls of 100 B in flight",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP)],
+        targets: &[target(FLOOR, Reach::AtLeast(0.85))],
+    },
+    Row {
+        case: "http-1mib",
+        title: "HTTP, server only, stateless: calls of 1 MiB, one after another",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP)],
+        targets: &[target(FLOOR, Reach::AtLeast(0.9))],
+    },
+    Row {
+        case: "http-client-rate",
+        title: "HTTP, client and server, stateless: 64 calls of 100 B in flight",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP), peer(RMCP_POOLED)],
+        targets: &[target(FLOOR, Reach::AtLeast(0.85))],
+    },
+    Row {
+        case: "http-client-latency",
+        title: "HTTP, client and server, stateless: calls of 100 B, one after another",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP), peer(RMCP_POOLED)],
+        targets: &[target(FLOOR, Reach::Within(20.0))],
+    },
+    Row {
+        case: "http-client-1mib",
+        title: "HTTP, client and server, stateless: calls of 1 MiB, one after another",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP), peer(RMCP_POOLED)],
+        targets: &[target(FLOOR, Reach::AtLeast(0.8))],
+    },
+    Row {
+        case: "bridge-rate",
+        title: "The bridge, `towpath serve`, in front of a server over pipes: 16 calls of 100 B in flight",
+        subjects: &[own(FLOOR), own(DIRECT), own(TOWPATH)],
+        targets: &[],
+    },
+    Row {
+        case: "bridge-latency",
+        title: "The bridge, `towpath serve`, in front of a server over pipes: calls of 100 B, one after another",
+        subjects: &[own(FLOOR), own(DIRECT), own(TOWPATH)],
+        targets: &[target(FLOOR, Reach::AtMost(1.15))],
+    },
 ];
 
 impl Row {
+    /// Whether it needs the `towpath` command.
+    pub(super) fn has_bridge(&self) -> bool {
+        self.case.starts_with("bridge-")
+    }
+
     pub(super) fn kind(&self) -> Kind {
         match self.case {
             case if case.ends_with("-rate") => Kind::Rate,

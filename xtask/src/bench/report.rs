@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::plan::{FLOOR, Kind, RMCP, Reach, Row, TOWPATH, Target};
+use super::plan::{FLOOR, Kind, Measure, RMCP, Reach, Row, TOWPATH, Target};
 use super::{Results, stats};
 
 const HEAD: [&str; 5] = ["subject", "median", "of the floor", "of rmcp", "CPU µs/call"];
@@ -39,17 +39,30 @@ median (bootstrap over the rounds) in brackets. A target is *reached* when the i
 
 ![Medians by case](benchmarks.svg)
 
-- **floor**: a plain tokio newline echo over the same medium, line by line, with large buffers, and one task that
-  writes 64 requests ahead. Request and answer are of the size of an `echo` tool call; nothing is parsed.
+- **floor**, in memory and over pipes: a plain tokio newline echo over the same medium, line by line, with large
+  buffers, and one task that writes 64 requests ahead. Request and answer are of the size of an `echo` tool call;
+  nothing is parsed.
+- **floor**, HTTP server: a bare hyper server that reads a POST whole and answers with its bytes, cut to the length of
+  Towpath's answer and with the same headers. HTTP client: bare reqwest with its pool, shared by all callers, against
+  that echo. Bridge: both ways of a bridge, each bare and one after the other: the hyper echo, then the newline echo
+  over pipes.
 - **api-floor**: the same echo, with 64 callers in tasks of their own that are woken once per call by one driver.
 - **rmcp**: the official Rust SDK 3.9.0, its client against its server; over pipes with its default stdio.
-  **rmcp-pipes** is the same with its non-blocking stdio.
+  **rmcp-pipes** is the same with its non-blocking stdio. Over HTTP its `StreamableHttpService` runs on the same bare
+  hyper server as the floor, with JSON answers where it can. Its default client opens a connection for each request;
+  **rmcp-pooled** is the same with a client that keeps them.
+- **direct**: Towpath's client over pipes to the server that stands behind the bridge, without the bridge.
+
+Over HTTP the server is a child process on loopback. *Server only* means that all of them are asked by one load generator:
+a hyper connection for each call in flight, kept, with the same requests for all, in the stateless form of 2026-07-28 or in
+one session that all connections share. Its answers are read whole the first time, and compared to the byte after that.
 
 Every subject has the same texts and callers, on a multi-threaded tokio runtime with its default number of workers,
 and every answer is compared with what was sent: one wrong answer fails the run. Over pipes the server is a child process.
 Every sample is a process of its own. Throughput comes from interleaved rounds. Latency is compared in one process, in
 alternating slices of 100 calls of the subject and of the floor; between rmcp and Towpath it is from interleaved rounds. A
-text of 1 MiB counts once per call, though it travels both ways. CPU time is that of client and server together.
+text of 1 MiB counts once per call, though it travels both ways. CPU time is that of client and server together, and of
+the server alone where the row says *server only*.
 {tables}"
     )
 }
@@ -71,8 +84,11 @@ fn line(row: &Row, subject: &'static str, results: &Results, sure: bool) -> [Str
 }
 
 fn ratio(row: &Row, subject: &'static str, other: &'static str, results: &Results, sure: bool) -> String {
-    let ratios: Vec<f64> =
-        results.pairs(row.case, subject, other).into_iter().map(|(value, other)| value / other).collect();
+    let ratios: Vec<f64> = results
+        .pairs(row.case, subject, other, Measure::Value)
+        .into_iter()
+        .map(|(value, other)| value / other)
+        .collect();
     match (subject == other, stats::median(&ratios), stats::interval(&ratios)) {
         (true, Some(_), _) => "1".to_owned(),
         (_, Some(median), Some(interval)) if sure => format!("{} {}", number(median), brackets(interval)),
@@ -83,16 +99,20 @@ fn ratio(row: &Row, subject: &'static str, other: &'static str, results: &Result
 
 fn verdict(row: &Row, target: &Target, results: &Results, sure: bool) -> String {
     let compared: Vec<f64> = results
-        .pairs(row.case, TOWPATH, target.against)
+        .pairs(row.case, TOWPATH, target.against, target.measure)
         .into_iter()
         .map(|pair| target.reach.compare(pair))
         .collect();
     let bound = number(target.reach.bound());
     let against = target.against;
+    let what = match target.measure {
+        Measure::Value => "",
+        Measure::Cpu => "CPU per call ",
+    };
     let wanted = match target.reach {
-        Reach::AtLeast(_) => format!("at least {bound} × {against}"),
-        Reach::AtMost(_) => format!("at most {bound} × {against}"),
-        Reach::Within(_) => format!("at most {against} + {bound} µs"),
+        Reach::AtLeast(_) => format!("{what}at least {bound} × {against}"),
+        Reach::AtMost(_) => format!("{what}at most {bound} × {against}"),
+        Reach::Within(_) => format!("{what}at most {against} + {bound} µs"),
     };
     let (Some(median), Some(interval)) = (stats::median(&compared), stats::interval(&compared)) else {
         return format!("{wanted}: not measured");
@@ -211,6 +231,16 @@ mod tests {
         let text = tables(&[row], &results, true);
         assert!(text.contains("at least 0.333 × floor: reached, 0.400 (0.400–0.400)"), "{text}");
         assert!(text.contains("3,000 req/s"), "{text}");
+    }
+
+    #[test]
+    fn a_target_of_cpu_time_is_judged_by_cpu_time() {
+        let row = PLAN.iter().find(|row| row.case == "http-json-rate").unwrap();
+        // Half the throughput, with the same CPU time per call.
+        let results = results(row.case, &[(FLOOR, &[100_000.0; 3]), (TOWPATH, &[50_000.0; 3])]);
+        let text = tables(&[row], &results, false);
+        assert!(text.contains("- at least 0.950 × floor: **not reached**, 0.500"), "{text}");
+        assert!(text.contains("- CPU per call at most 1.05 × floor: reached, 1.00"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::listening::Listening;
 use super::table::{CASES, Cell, Row};
 use crate::process::{MARKER, Run, shown};
 use crate::workspace::{Result, root};
@@ -30,17 +31,34 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Runs a client to its end and gives its row. What it and its server say on stderr goes to a file in
-    /// `target/interop/log/`.
-    pub(super) fn run(command: Command, name: String) -> Result<Row> {
+    /// Runs a client to its end and gives its row: alone, or with a server that listens on a port meanwhile, and that
+    /// must leave politely or need not. What they say on stderr goes to files in `target/interop/log/`.
+    pub(super) fn run(
+        mut command: Command,
+        name: String,
+        server: Option<(Command, u16, bool)>,
+    ) -> Result<Row> {
         let folder = root().join("target/interop/log");
         std::fs::create_dir_all(&folder)?;
-        let log = folder.join(format!("{}.txt", name.replace(" -> ", "-").replace(' ', "-")));
-        Ok(Self::start(command, File::create(log)?, CASE_LIMIT)?.row(name))
+        let log = |part: &str| {
+            let name = name.replace("->", "").replace([' ', '-'], "_").replace("__", "_");
+            folder.join(format!("{name}{part}.txt"))
+        };
+        let run = Run::new();
+        let Some((server, port, polite)) = server else {
+            return Ok(Self::start(command, run, File::create(log(""))?, CASE_LIMIT)?.row(name, None));
+        };
+        let server_log = log("_server");
+        let file = File::create(&server_log)?;
+        let server = match Listening::start(server, port, polite, &run, &file) {
+            Ok(server) => server,
+            Err(error) => return Ok(Row::all(name, Cell::Fail(error.to_string()))),
+        };
+        command.env("TOWPATH_INTEROP_SERVER_LOG", server_log);
+        Ok(Self::start(command, run, File::create(log(""))?, CASE_LIMIT)?.row(name, Some(server)))
     }
 
-    fn start(mut command: Command, log: File, limit: Duration) -> Result<Self> {
-        let run = Run::new();
+    fn start(mut command: Command, run: Run, log: File, limit: Duration) -> Result<Self> {
         command.env(MARKER, run.name()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let child = command.spawn().map_err(|error| format!("{}: {error}", shown(&command)))?;
         let (sender, events) = sync_channel(CASES.len());
@@ -48,9 +66,13 @@ impl Watched {
         Ok(Self { run, events, limit, cells: [const { None }; CASES.len()] })
     }
 
-    fn row(mut self, name: String) -> Row {
+    fn row(mut self, name: String, server: Option<Listening>) -> Row {
         let ended = self.watch();
-        let after = self.after(&ended);
+        let left = server.map_or(Ok(()), Listening::stop);
+        let after = match (left, self.after(&ended)) {
+            (Err(reason), Cell::Ok) => Cell::Fail(reason),
+            (_, after) => after,
+        };
         let why = match ended {
             Ok(status) => format!("no result, {status}"),
             Err(reason) => reason,
@@ -118,7 +140,9 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let log = File::options().write(true).open("/dev/null").unwrap();
-        Watched::start(command, log, limit).unwrap().row("client -> server legacy".to_owned())
+        Watched::start(command, Run::new(), log, limit)
+            .unwrap()
+            .row("client -> server legacy".to_owned(), None)
     }
 
     fn all_ok() -> String {

@@ -1,4 +1,4 @@
-//! Who is paired with whom, and how the peers are installed and started.
+//! Which peers there are, and how they are installed and started.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::workspace::{Result, root};
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// One end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// Our own client.
     OurClient,
@@ -46,41 +46,6 @@ impl Side {
     }
 }
 
-/// A client, a server, and the eras that they cannot be run in.
-pub(super) struct Pair {
-    pub(super) client: Side,
-    pub(super) server: Side,
-    not: &'static [(&'static str, &'static str)],
-}
-
-impl Pair {
-    /// Why an era does not apply to this pair, if it does not.
-    pub(super) fn not_applicable(&self, era: &str) -> Option<&'static str> {
-        self.not.iter().find(|(name, _)| *name == era).map(|(_, reason)| *reason)
-    }
-}
-
-/// All pairs. A server that speaks both eras takes the era from the first message, so it is not told.
-pub(super) const PAIRS: &[Pair] = &[
-    Pair {
-        client: Side::TypeScript1Client,
-        server: Side::OurServer,
-        not: &[
-            ("modern", "the TypeScript SDK 1.x speaks the legacy era only"),
-            ("auto", "the TypeScript SDK 1.x does not ask a server for its era"),
-        ],
-    },
-    Pair { client: Side::TypeScript2Client, server: Side::OurServer, not: &[] },
-    Pair { client: Side::PythonClient, server: Side::OurServer, not: &[] },
-    Pair {
-        client: Side::OurClient,
-        server: Side::Everything,
-        not: &[("modern", "server-everything is on the TypeScript SDK 1.x: the legacy era only")],
-    },
-    Pair { client: Side::OurClient, server: Side::TypeScript2Server, not: &[] },
-    Pair { client: Side::OurClient, server: Side::PythonServer, not: &[] },
-];
-
 /// Where the peers are, or why they are not.
 pub(super) struct Installed {
     node: std::result::Result<PathBuf, String>,
@@ -99,6 +64,24 @@ impl Installed {
     /// What could not be installed.
     pub(super) fn missing(&self) -> Vec<&String> {
         [&self.node, &self.python].into_iter().filter_map(|folder| folder.as_ref().err()).collect()
+    }
+
+    /// A server that listens on this port of the loopback, at `/mcp`; or why there is none.
+    pub(super) fn listening(
+        &self,
+        side: Side,
+        ours: &Ours,
+        port: u16,
+    ) -> std::result::Result<Command, String> {
+        let words = self.command(side, ours)?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        match side {
+            Side::OurServer => command.args(["--http", &format!("127.0.0.1:{port}")]),
+            Side::Everything => command.arg("streamableHttp").env("PORT", port.to_string()),
+            _ => command.args(["--port", &port.to_string()]),
+        };
+        Ok(command)
     }
 
     /// The program of a side with its first arguments, or why there is none.

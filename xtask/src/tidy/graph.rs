@@ -11,11 +11,14 @@ use crate::workspace::{list, members};
 const RAW: &str = "towpath-raw";
 const BUFFER: &str = "towpath-buffer";
 const STDIO: &str = "towpath-stdio";
+const SSE: &str = "towpath-sse";
+const HTTP: &str = "towpath-http";
 const JSONRPC: &str = "towpath-jsonrpc";
 const MCP: &str = "towpath-mcp";
 const LINK: &str = "towpath-link";
 const CLIENT: &str = "towpath-client";
 const SERVER: &str = "towpath-server";
+const RELAY: &str = "towpath-relay";
 const TESTKIT: &str = "towpath-testkit";
 const FACADE: &str = "towpath";
 const CLI: &str = "towpath-cli";
@@ -26,13 +29,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     (RAW, &[]),
     (BUFFER, &[RAW]),
     (STDIO, &[RAW]),
+    (SSE, &[RAW]),
+    (HTTP, &[RAW]),
     (JSONRPC, &[]),
     (MCP, &[JSONRPC]),
     (LINK, &[RAW, BUFFER, JSONRPC, MCP]),
-    (CLIENT, &[LINK, MCP, JSONRPC, RAW]),
-    (SERVER, &[LINK, MCP, JSONRPC, BUFFER, RAW]),
+    (CLIENT, &[LINK, MCP, JSONRPC, SSE, RAW]),
+    (SERVER, &[LINK, MCP, JSONRPC, BUFFER, HTTP, SSE, RAW]),
+    (RELAY, &[CLIENT, SERVER, LINK, MCP, JSONRPC, RAW]),
     (TESTKIT, &[RAW, JSONRPC, MCP]),
-    (FACADE, &[RAW, BUFFER, STDIO, JSONRPC, MCP, LINK, CLIENT, SERVER]),
+    (FACADE, &[RAW, BUFFER, STDIO, SSE, HTTP, JSONRPC, MCP, LINK, CLIENT, SERVER, RELAY]),
     (CLI, &[FACADE]),
 ];
 
@@ -41,6 +47,7 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     (RAW, &["serde_json"]),
     (BUFFER, &["serde_json"]),
     (STDIO, &["serde_json"]),
+    (SSE, &["serde_json"]),
     (JSONRPC, &["tokio", "tokio-util", "parking_lot", "rustix", "hyper", "reqwest"]),
     (MCP, &["tokio", "tokio-util", "parking_lot", "rustix", "hyper", "reqwest"]),
 ];

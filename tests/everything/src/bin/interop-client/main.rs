@@ -8,11 +8,12 @@ mod started;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
+use http::Uri;
 use towpath::{Era, Preference};
 
 use self::peer::Peer;
 
-/// Runs the interoperability cases against a server on stdio.
+/// Runs the interoperability cases against a server.
 #[derive(Parser)]
 pub(crate) struct Args {
     /// What to speak
@@ -24,9 +25,19 @@ pub(crate) struct Args {
     /// Which server it is
     #[arg(long)]
     peer: Peer,
+    /// Where the server is, over HTTP
+    #[arg(long)]
+    url: Option<Uri>,
     /// How to start the server
-    #[arg(last = true, required = true)]
+    #[arg(last = true, required_unless_present = "url")]
     command: Vec<OsString>,
+}
+
+impl Args {
+    /// Whether the server is reached over HTTP, by this client or by a bridge that it starts.
+    fn over_http(&self) -> bool {
+        self.url.is_some() || self.command.iter().any(|word| word == "connect")
+    }
 }
 
 /// What to speak with the server.
