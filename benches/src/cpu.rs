@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::case::Counted;
+
 /// The processes whose CPU time belongs to one subject.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
@@ -15,10 +17,23 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// This process and its children but those in `others`.
-    pub(crate) fn new(others: &BTreeSet<u32>) -> Self {
+    /// The children of this process but those in `others`, with all that they have started; and this process, unless
+    /// only the server counts.
+    pub(crate) fn new(counted: Counted, others: &BTreeSet<u32>) -> Self {
+        let parents = parents();
         let mut pids: BTreeSet<u32> = children().difference(others).copied().collect();
-        pids.insert(std::process::id());
+        loop {
+            let before = pids.len();
+            let started = parents.iter().filter(|(_, parent)| pids.contains(parent));
+            let started: Vec<u32> = started.map(|(pid, _)| *pid).collect();
+            pids.extend(started);
+            if pids.len() == before {
+                break;
+            }
+        }
+        if counted == Counted::Everything {
+            pids.insert(std::process::id());
+        }
         Self { pids }
     }
 
@@ -36,10 +51,15 @@ impl Meter {
 /// The children of this process that live now.
 pub(crate) fn children() -> BTreeSet<u32> {
     let own = std::process::id();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return BTreeSet::new() };
+    parents().into_iter().filter(|(_, parent)| *parent == own).map(|(pid, _)| pid).collect()
+}
+
+/// All processes, each with its parent.
+fn parents() -> Vec<(u32, u32)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| parent(*pid) == Some(own))
+        .filter_map(|pid| Some((pid, parent(pid)?)))
         .collect()
 }
 
@@ -54,6 +74,8 @@ fn of_process(pid: u32) -> Option<Duration> {
     let nanos = tasks
         .filter_map(Result::ok)
         .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        // A thread that ends just then has nothing to say.
+        .filter(|stat| !stat.is_empty())
         .map(|stat| stat.split_whitespace().next()?.parse::<u64>().ok())
         .sum::<Option<u64>>()?;
     Some(Duration::from_nanos(nanos))
@@ -62,19 +84,48 @@ fn of_process(pid: u32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::{Meter, children};
+    use crate::case::Counted;
 
     #[test]
     fn the_meter_sees_the_cpu_time_of_this_process_grow() {
-        let meter = Meter::new(&BTreeSet::new());
-        let before = meter.read().unwrap();
-        let deadline = Instant::now() + std::time::Duration::from_secs(20);
-        while meter.since(Some(before)).is_none() {
+        // Not with its children, which come and go with other tests.
+        let meter = Meter { pids: BTreeSet::from([std::process::id()]) };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            // Read anew each time: threads of other tests take what they have used with them.
+            let before = meter.read();
+            let busy = Instant::now();
+            while busy.elapsed() < Duration::from_millis(20) {
+                std::hint::spin_loop();
+            }
+            if meter.since(before).is_some() {
+                return;
+            }
             assert!(Instant::now() < deadline, "the counter never moved");
         }
+    }
+
+    #[test]
+    fn what_a_child_has_started_is_counted_with_it() {
+        let others = children();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "exec 3<&0; cat <&3 & echo $!; wait"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut pid = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        let meter = Meter::new(Counted::Everything, &others);
+        assert!(meter.pids.contains(&pid.trim().parse().unwrap()), "{meter:?}");
+        assert!(meter.pids.contains(&std::process::id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]
@@ -83,10 +134,11 @@ mod tests {
         let mut other = spawn();
         let others = children();
         let mut own = spawn();
-        let meter = Meter::new(&others);
+        let meter = Meter::new(Counted::Server, &others);
         assert!(others.contains(&other.id()));
         assert!(meter.pids.contains(&own.id()));
         assert!(!meter.pids.contains(&other.id()));
+        assert!(!meter.pids.contains(&std::process::id()));
         for child in [&mut other, &mut own] {
             drop(child.stdin.take());
             child.wait().unwrap();

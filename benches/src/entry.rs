@@ -12,6 +12,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>
 /// A subject that can be asked for by its name.
 pub struct Entry {
     name: &'static str,
+    server: &'static str,
     cases: Vec<Case>,
     actions: Box<dyn Actions>,
 }
@@ -20,11 +21,15 @@ impl Entry {
     /// Makes an entry of a subject.
     #[must_use]
     pub fn new<S: Subject>() -> Self {
-        Self { name: S::NAME, cases: S::cases(), actions: Box::new(Of::<S>(PhantomData)) }
+        Self { name: S::NAME, server: S::SERVER, cases: S::cases(), actions: Box::new(Of::<S>(PhantomData)) }
     }
 
     pub(crate) fn name(&self) -> &'static str {
         self.name
+    }
+
+    pub(crate) fn server(&self) -> &'static str {
+        self.server
     }
 
     pub(crate) fn cases(&self) -> &[Case] {

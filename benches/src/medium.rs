@@ -19,6 +19,23 @@ pub enum Medium {
     Memory,
     /// Pipes to the stdin and stdout of a child process that serves.
     Pipes(PipeSize),
+    /// HTTP over loopback to a child process that serves, asked by the load generator of this crate.
+    Http(Answers),
+    /// HTTP over loopback to a child process that serves, asked by the subject's own client.
+    HttpClient,
+    /// HTTP over loopback to a child process that passes everything on, over pipes, to a child of its own.
+    Bridge,
+}
+
+/// What an HTTP server is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Stateless requests, each answered by one JSON body.
+    Json,
+    /// Stateless requests, each answered by an event stream: a report of progress, then the result.
+    Events,
+    /// Requests of one session, each answered as the server likes.
+    Session,
 }
 
 /// The capacity of a pipe in the kernel.

@@ -12,7 +12,7 @@ const USAGE: &str = "usage:
   list                                            one line of JSON per subject and case
   sample CASE SUBJECT [--beside SUBJECT] [--round N] [--warm-up-ms N] [--window-ms N]
                                                   one line of JSON per subject measured
-  serve SUBJECT                                   answers on stdin and stdout until stdin ends";
+  serve SUBJECT                                   answers until stdin ends";
 
 /// Runs the command line of a program that has these subjects.
 #[must_use]
@@ -39,7 +39,8 @@ fn run(entries: &[Entry], arguments: &[String]) -> Result<(), Failure> {
             Ok(())
         }
         ["serve", subject] => {
-            let serving = find(entries, subject)?.actions().serve();
+            let served = entries.iter().find(|entry| entry.server() == *subject);
+            let serving = served.ok_or_else(|| unknown(subject))?.actions().serve();
             let runtime = runtime()?;
             let served = runtime.block_on(async { runtime.spawn(serving).await })?;
             // A blocking read of stdin must not keep the process.
@@ -53,22 +54,17 @@ fn run(entries: &[Entry], arguments: &[String]) -> Result<(), Failure> {
 
 fn sample(entries: &[Entry], case: &str, subject: &str, options: &[&str]) -> Result<(), Failure> {
     let case = Case::from_name(case).ok_or_else(|| format!("there is no case {case:?}"))?;
-    let entry = find(entries, subject)?;
+    let entry = find(entries, subject, case)?;
     let mut plan =
         Plan { case, round: 0, warm_up: Duration::from_millis(150), window: Duration::from_millis(700) };
     let mut beside = None;
     for option in options.chunks(2) {
         match option {
-            ["--beside", name] => beside = Some(find(entries, name)?),
+            ["--beside", name] => beside = Some(find(entries, name, case)?),
             ["--round", number] => plan.round = number.parse()?,
             ["--warm-up-ms", number] => plan.warm_up = Duration::from_millis(number.parse()?),
             ["--window-ms", number] => plan.window = Duration::from_millis(number.parse()?),
             _ => return Err(USAGE.into()),
-        }
-    }
-    for entry in [Some(entry), beside].into_iter().flatten() {
-        if !entry.cases().contains(&case) {
-            return Err(format!("{} cannot be measured in {}", entry.name(), case.name()).into());
         }
     }
 
@@ -83,11 +79,16 @@ fn sample(entries: &[Entry], case: &str, subject: &str, options: &[&str]) -> Res
     if wrong > 0 { Err(format!("{wrong} answers were wrong").into()) } else { Ok(()) }
 }
 
-fn find<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry, Failure> {
-    entries
-        .iter()
-        .find(|entry| entry.name() == name)
-        .ok_or_else(|| format!("there is no subject {name:?}").into())
+fn find<'a>(entries: &'a [Entry], name: &str, case: Case) -> Result<&'a Entry, Failure> {
+    let mut named = entries.iter().filter(|entry| entry.name() == name).peekable();
+    named.peek().ok_or_else(|| unknown(name))?;
+    named
+        .find(|entry| entry.cases().contains(&case))
+        .ok_or_else(|| format!("{name} cannot be measured in {}", case.name()).into())
+}
+
+fn unknown(name: &str) -> Failure {
+    format!("there is no subject {name:?}").into()
 }
 
 /// The runtime that most programs have: a worker for each core.
@@ -98,17 +99,18 @@ fn runtime() -> std::io::Result<Runtime> {
 #[cfg(test)]
 mod tests {
     use super::run;
-    use crate::floor_entry;
 
     #[test]
     fn a_command_that_names_something_unknown_says_so() {
-        let entries = [floor_entry()];
+        let entries = crate::entries();
         let message = |arguments: &[&str]| {
             let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
             run(&entries, &arguments).unwrap_err().to_string()
         };
         assert!(message(&["serve", "nobody"]).contains("nobody"));
         assert!(message(&["sample", "nothing", "floor"]).contains("nothing"));
+        assert!(message(&["sample", "memory-rate", "nobody"]).contains("nobody"));
+        assert!(message(&["sample", "bridge-rate", "api-floor"]).contains("cannot be measured"));
         assert!(message(&["sample", "memory-rate", "floor", "--round"]).starts_with("usage:"));
         assert!(message(&[]).starts_with("usage:"));
     }

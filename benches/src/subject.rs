@@ -14,10 +14,14 @@ pub trait Subject: Send + Sync + 'static {
     /// One of the callers that share a connection.
     type Caller: Caller;
 
-    /// The cases that this subject can be measured in.
+    /// The name by which the program serves this subject in a child process.
+    const SERVER: &'static str = Self::NAME;
+
+    /// The cases that this subject can be measured in: by default those in memory and over pipes. Subjects of the same
+    /// name have different cases.
     #[must_use]
     fn cases() -> Vec<Case> {
-        Case::ALL.to_vec()
+        Case::STREAMS.to_vec()
     }
 
     /// Opens one connection over `medium`, shared by `callers` callers.
@@ -40,12 +44,14 @@ pub trait Subject: Send + Sync + 'static {
         call_from_tasks(callers, load)
     }
 
-    /// Answers over the process's own stdin and stdout until stdin ends.
+    /// Answers, over the process's own stdin and stdout or at an address that it prints, until stdin ends.
     ///
     /// # Cancel safety
     ///
     /// Not cancel safe, and never cancelled: it is the whole of its process.
-    fn serve() -> impl Future<Output = Result<(), Failure>> + Send;
+    fn serve() -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Err(format!("{} is served by others", Self::NAME).into()))
+    }
 }
 
 /// One caller of a connection.

@@ -7,8 +7,8 @@
 
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, ServerCapabilities,
-    ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
+    ProgressNotificationParam, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{Peer, RequestContext, RoleClient, RoleServer, ServiceExt};
 use rmcp::transport::{TokioChildProcess, stdio, stdio_pipes};
@@ -28,7 +28,8 @@ pub(crate) struct RmcpPipes;
 /// One of the callers that share a client.
 pub(crate) struct PeerCaller(Peer<RoleClient>);
 
-struct Echo;
+/// The server, over whatever transport.
+pub(crate) struct Echo;
 
 impl ServerHandler for Echo {
     fn get_info(&self) -> ServerConfig {
@@ -38,8 +39,14 @@ impl ServerHandler for Echo {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        // Its client gives every request a progress token; a report is for those who ask for this tool.
+        let token = context.meta.get_progress_token().filter(|_| request.name == "tell");
+        if let Some(token) = token {
+            let reported = context.peer.notify_progress(ProgressNotificationParam::new(token, 1.0)).await;
+            reported.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        }
         let text = match request.arguments.and_then(|mut arguments| arguments.remove("text")) {
             Some(Value::String(text)) => text,
             _ => return Err(ErrorData::invalid_params("text is missing", None)),
@@ -71,6 +78,7 @@ impl Subject for Rmcp {
             }
             // Its own child has pipes of the default size only.
             Medium::Pipes(size) => over_own_pipes(Self::NAME, size, callers).await,
+            Medium::Http(_) | Medium::HttpClient | Medium::Bridge => Err(STREAMS_ONLY.into()),
         }
     }
 
@@ -92,6 +100,7 @@ impl Subject for RmcpPipes {
         match medium {
             Medium::Memory => Err("in memory there is no stdio to choose".into()),
             Medium::Pipes(size) => over_own_pipes(Self::NAME, size, callers).await,
+            Medium::Http(_) | Medium::HttpClient | Medium::Bridge => Err(STREAMS_ONLY.into()),
         }
     }
 
@@ -113,6 +122,8 @@ impl Caller for PeerCaller {
     }
 }
 
+const STREAMS_ONLY: &str = "this subject is for memory and pipes";
+
 async fn over_own_pipes(
     subject: &str,
     size: PipeSize,
@@ -123,6 +134,7 @@ async fn over_own_pipes(
     Ok(Connection { callers: share(&client, callers), owner: Box::new((client, pipes.child)) })
 }
 
-fn share(client: &Peer<RoleClient>, callers: usize) -> Vec<PeerCaller> {
+/// Callers that share a client.
+pub(crate) fn share(client: &Peer<RoleClient>, callers: usize) -> Vec<PeerCaller> {
     std::iter::repeat_with(|| PeerCaller(client.clone())).take(callers).collect()
 }

@@ -3,6 +3,9 @@
 //! Everything has its defaults but the size of the pipes, which the case prescribes. In memory both sides
 //! run over the same duplex stream as the others.
 
+mod bridge;
+mod http;
+
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -20,13 +23,19 @@ use crate::{Caller, Connection, Entry, Failure, MEMORY_BYTES, Medium, PipeSize, 
 
 /// Towpath, in the forms that are measured.
 pub(crate) fn entries() -> Vec<Entry> {
-    vec![Entry::new::<Towpath>()]
+    vec![
+        Entry::new::<Towpath>(),
+        Entry::new::<http::HttpTowpath>(),
+        Entry::new::<http::HttpClientTowpath>(),
+        Entry::new::<bridge::Direct>(),
+        Entry::new::<bridge::Bridge>(),
+    ]
 }
 
 struct Towpath;
 
 /// One of the callers that share a client.
-struct ClientCaller(Client);
+pub(crate) struct ClientCaller(Client);
 
 struct Echo;
 
@@ -56,13 +65,17 @@ struct Content<'a> {
 
 /// The values stay the JSON text that they are, as Towpath hands them out: nothing is unescaped to be escaped again.
 impl Handler for Echo {
-    async fn request(&self, request: Request, _: Context) -> Result<RawJson, ErrorObject> {
+    async fn request(&self, request: Request, context: Context) -> Result<RawJson, ErrorObject> {
         if request.method() != "tools/call" {
             return Err(request.unknown_method());
         }
         let params = request.params().unwrap_or_else(RawJson::empty_object);
         let call: ToolCall<'_> =
             params.deserialize().map_err(|error| ErrorObject::new(INVALID_PARAMS, error.to_string()))?;
+        if context.wants_progress() {
+            let reported = context.progress(1.0, None, None).await;
+            reported.map_err(|error| ErrorObject::new(INTERNAL_ERROR, error.to_string()))?;
+        }
         let text = call.arguments.text.get().as_bytes();
         Ok(around(br#"{"content":[{"type":"text","text":"#, br#"}]}"#, text.len(), |out| {
             out.extend_from_slice(text);
@@ -80,6 +93,7 @@ fn around(head: &[u8], tail: &[u8], length: usize, write: impl FnOnce(&mut Bytes
 }
 
 const INVALID_PARAMS: i64 = -32602;
+const INTERNAL_ERROR: i64 = -32603;
 
 impl Subject for Towpath {
     const NAME: &'static str = "towpath";
@@ -93,6 +107,9 @@ impl Subject for Towpath {
                 owned.spawn(async move { server().serve(lane(far)).await });
                 Client::connect(lane(near), implementation()).await?
             }
+            Medium::Http(_) | Medium::HttpClient | Medium::Bridge => {
+                return Err("this subject is for memory and pipes".into());
+            }
             Medium::Pipes(size) => {
                 let child = ChildCommand::new(std::env::current_exe()?)
                     .args(["serve", Self::NAME])
@@ -101,8 +118,7 @@ impl Subject for Towpath {
                 Client::connect(child, implementation()).await?
             }
         };
-        let sharing = std::iter::repeat_with(|| ClientCaller(client.clone())).take(callers).collect();
-        Ok(Connection { callers: sharing, owner: Box::new((client, owned)) })
+        Ok(Connection { callers: share(&client, callers), owner: Box::new((client, owned)) })
     }
 
     async fn serve() -> Result<(), Failure> {
@@ -121,6 +137,11 @@ impl Caller for ClientCaller {
         let quoted = result.content[0].text.get();
         Ok(Answer::check(quoted.trim_matches('"').as_bytes(), text))
     }
+}
+
+/// Callers that share a client.
+fn share(client: &Client, callers: usize) -> Vec<ClientCaller> {
+    std::iter::repeat_with(|| ClientCaller(client.clone())).take(callers).collect()
 }
 
 fn implementation() -> Implementation {
