@@ -19,9 +19,9 @@ use crate::workspace::{self, Result, cargo, list, root};
 /// Break the code on purpose, in a copy, and see that the test for each promise fails.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only the cases whose name, promise, file, package or test contains this
+    /// Only the cases whose name, promise, file, package or test contains this; repeatable
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    only: Vec<String>,
     /// List the cases
     #[arg(long)]
     list: bool,
@@ -83,8 +83,8 @@ impl Args {
     /// Runs the cases.
     pub(crate) fn run(self) -> Result<()> {
         let cases = read(&std::fs::read_to_string(root().join(TABLE))?)?;
-        let chosen: Vec<&Case> =
-            cases.iter().filter(|case| self.only.as_deref().is_none_or(|text| case.mentions(text))).collect();
+        let wanted = |case: &&Case| self.only.is_empty() || self.only.iter().any(|text| case.mentions(text));
+        let chosen: Vec<&Case> = cases.iter().filter(wanted).collect();
         if self.list {
             chosen
                 .iter()
