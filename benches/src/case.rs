@@ -28,6 +28,9 @@ pub enum Case {
     HttpSessionRate,
     /// Megabytes of text per second of an HTTP server, one call of 1 MiB after another.
     HttpBulk,
+    /// Requests per second of an HTTP client, stateless, 64 in flight, texts of 100 bytes. The same bare server answers all
+    /// clients.
+    HttpClientAloneRate,
     /// Requests per second of an HTTP client and a server in a child process, stateless, 64 in flight, texts of 100 bytes.
     HttpClientRate,
     /// Median latency of the same, one call after another.
@@ -58,11 +61,13 @@ pub(crate) enum Counted {
     Everything,
     /// The server alone: the same load generator drives all subjects.
     Server,
+    /// The client alone: the same server answers all subjects.
+    Client,
 }
 
 impl Case {
     /// All cases, in the order of the report.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MemoryRate,
         Self::MemoryLatency,
         Self::PipesRate,
@@ -74,6 +79,7 @@ impl Case {
         Self::HttpEventsRate,
         Self::HttpSessionRate,
         Self::HttpBulk,
+        Self::HttpClientAloneRate,
         Self::HttpClientRate,
         Self::HttpClientLatency,
         Self::HttpClientBulk,
@@ -100,8 +106,9 @@ impl Case {
         Self::HttpBulk,
     ];
 
-    /// The cases of an HTTP client and its server.
-    pub const HTTP_CLIENT: [Self; 3] = [Self::HttpClientRate, Self::HttpClientLatency, Self::HttpClientBulk];
+    /// The cases of an HTTP client, alone and with its server.
+    pub const HTTP_CLIENT: [Self; 4] =
+        [Self::HttpClientAloneRate, Self::HttpClientRate, Self::HttpClientLatency, Self::HttpClientBulk];
 
     /// The cases of a bridge from HTTP to pipes.
     pub const BRIDGE: [Self; 2] = [Self::BridgeRate, Self::BridgeLatency];
@@ -137,7 +144,11 @@ impl Case {
     }
 
     pub(crate) fn counted(self) -> Counted {
-        if matches!(self.medium(), Medium::Http(_)) { Counted::Server } else { Counted::Everything }
+        match self.medium() {
+            Medium::Http(_) => Counted::Server,
+            Medium::HttpClientAlone => Counted::Client,
+            _ => Counted::Everything,
+        }
     }
 
     fn row(self) -> (&'static str, Kind, Medium) {
@@ -153,6 +164,7 @@ impl Case {
             Self::HttpEventsRate => ("http-sse-rate", Kind::Rate, Medium::Http(Answers::Events)),
             Self::HttpSessionRate => ("http-session-rate", Kind::Rate, Medium::Http(Answers::Session)),
             Self::HttpBulk => ("http-1mib", Kind::Bulk, Medium::Http(Answers::Json)),
+            Self::HttpClientAloneRate => ("http-client-alone-rate", Kind::Rate, Medium::HttpClientAlone),
             Self::HttpClientRate => ("http-client-rate", Kind::Rate, Medium::HttpClient),
             Self::HttpClientLatency => ("http-client-latency", Kind::Latency, Medium::HttpClient),
             Self::HttpClientBulk => ("http-client-1mib", Kind::Bulk, Medium::HttpClient),

@@ -17,9 +17,12 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// The children of this process but those in `others`, with all that they have started; and this process, unless
-    /// only the server counts.
+    /// The children of this process but those in `others`, with all that they have started, unless only the client
+    /// counts; and this process, unless only the server does.
     pub(crate) fn new(counted: Counted, others: &BTreeSet<u32>) -> Self {
+        if counted == Counted::Client {
+            return Self { pids: BTreeSet::from([std::process::id()]) };
+        }
         let parents = parents();
         let mut pids: BTreeSet<u32> = children().difference(others).copied().collect();
         loop {
@@ -139,6 +142,7 @@ mod tests {
         assert!(meter.pids.contains(&own.id()));
         assert!(!meter.pids.contains(&other.id()));
         assert!(!meter.pids.contains(&std::process::id()));
+        assert_eq!(Meter::new(Counted::Client, &others).pids, BTreeSet::from([std::process::id()]));
         for child in [&mut other, &mut own] {
             drop(child.stdin.take());
             child.wait().unwrap();

@@ -23,9 +23,22 @@ pub enum Medium {
     Http(Answers),
     /// HTTP over loopback to a child process that serves, asked by the subject's own client.
     HttpClient,
+    /// The same to a child process that is the same for all subjects: see [`Medium::http_server`].
+    HttpClientAlone,
     /// HTTP over loopback to a child process that passes everything on, over pipes, to a child of its own.
     Bridge,
 }
+
+impl Medium {
+    /// The server of an HTTP client: its own, or the bare one that answers all clients.
+    #[must_use]
+    pub fn http_server(self, own: &str) -> &str {
+        if self == Self::HttpClientAlone { BARE_SERVER } else { own }
+    }
+}
+
+/// The name of the bare HTTP server as a child process.
+pub(crate) const BARE_SERVER: &str = "bare-http";
 
 /// What an HTTP server is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

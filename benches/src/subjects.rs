@@ -1,6 +1,7 @@
 //! The subjects of this crate, one file each.
 
 mod api_floor;
+mod bare_server;
 mod bridge_floor;
 mod floor;
 mod http_client_floor;
@@ -27,6 +28,7 @@ pub fn floor_entries() -> Vec<Entry> {
         Entry::new::<floor::Floor>(),
         Entry::new::<http_floor::HttpFloor>(),
         Entry::new::<http_client_floor::HttpClientFloor>(),
+        Entry::new::<bare_server::BareServer>(),
         Entry::new::<bridge_floor::BridgeFloor>(),
     ]
 }

@@ -78,7 +78,9 @@ impl Subject for Rmcp {
             }
             // Its own child has pipes of the default size only.
             Medium::Pipes(size) => over_own_pipes(Self::NAME, size, callers).await,
-            Medium::Http(_) | Medium::HttpClient | Medium::Bridge => Err(STREAMS_ONLY.into()),
+            Medium::Http(_) | Medium::HttpClient | Medium::HttpClientAlone | Medium::Bridge => {
+                Err(STREAMS_ONLY.into())
+            }
         }
     }
 
@@ -100,7 +102,9 @@ impl Subject for RmcpPipes {
         match medium {
             Medium::Memory => Err("in memory there is no stdio to choose".into()),
             Medium::Pipes(size) => over_own_pipes(Self::NAME, size, callers).await,
-            Medium::Http(_) | Medium::HttpClient | Medium::Bridge => Err(STREAMS_ONLY.into()),
+            Medium::Http(_) | Medium::HttpClient | Medium::HttpClientAlone | Medium::Bridge => {
+                Err(STREAMS_ONLY.into())
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! The official Rust SDK over HTTP, in three subjects: `rmcp` in the cases of a server is its `StreamableHttpService`
-//! alone, under the load generator of all servers; in the cases of a client it is its client too, as it comes, with a
+//! alone, under the load generator of all servers; in the cases of a client it is its client, with that or with the bare server, as it comes, with a
 //! connection for each request; `rmcp-pooled` is that client with a reqwest that keeps its connections.
 //!
 //! The service runs on the same bare hyper server as the floor. It answers in JSON where it can.
@@ -59,8 +59,8 @@ impl Subject for RmcpClient {
         Case::HTTP_CLIENT.to_vec()
     }
 
-    async fn connect(_: Medium, callers: usize) -> Result<Connection<PeerCaller>, Failure> {
-        let server = HttpServer::start(SERVED).await?;
+    async fn connect(medium: Medium, callers: usize) -> Result<Connection<PeerCaller>, Failure> {
+        let server = HttpServer::start(medium.http_server(SERVED)).await?;
         let config = StreamableHttpClientTransportConfig::with_uri(endpoint(&server));
         let transport = StreamableHttpClientTransport::from_config(config);
         let client = ().serve_with_lifecycle(transport, stateless()).await?;
@@ -77,8 +77,8 @@ impl Subject for RmcpPooledClient {
         Case::HTTP_CLIENT.to_vec()
     }
 
-    async fn connect(_: Medium, callers: usize) -> Result<Connection<PeerCaller>, Failure> {
-        let server = HttpServer::start(SERVED).await?;
+    async fn connect(medium: Medium, callers: usize) -> Result<Connection<PeerCaller>, Failure> {
+        let server = HttpServer::start(medium.http_server(SERVED)).await?;
         let config = StreamableHttpClientTransportConfig::with_uri(endpoint(&server));
         let kept = reqwest::Client::builder().tcp_nodelay(true).build()?;
         let transport = StreamableHttpClientTransport::with_client(kept, config);

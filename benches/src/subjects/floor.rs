@@ -54,7 +54,7 @@ pub(crate) fn open(medium: Medium, name: &str) -> Result<Near, Failure> {
             let stream = Box::new(tokio::io::join(pipes.reader, pipes.writer));
             Ok(Near { stream, far: Box::new(pipes.child) })
         }
-        Medium::Http(_) | Medium::HttpClient | Medium::Bridge => {
+        Medium::Http(_) | Medium::HttpClient | Medium::HttpClientAlone | Medium::Bridge => {
             Err("a newline echo is for memory and pipes".into())
         }
     }

@@ -65,7 +65,7 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
 }
 
 /// The whole body, in one piece: as it came if it came in one, else copied once.
-async fn whole(mut body: Incoming) -> Result<Bytes, hyper::Error> {
+pub(super) async fn whole(mut body: Incoming) -> Result<Bytes, hyper::Error> {
     let length = usize::try_from(body.size_hint().lower()).unwrap_or(0);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();

@@ -107,7 +107,7 @@ impl Subject for Towpath {
                 owned.spawn(async move { server().serve(lane(far)).await });
                 Client::connect(lane(near), implementation()).await?
             }
-            Medium::Http(_) | Medium::HttpClient | Medium::Bridge => {
+            Medium::Http(_) | Medium::HttpClient | Medium::HttpClientAlone | Medium::Bridge => {
                 return Err("this subject is for memory and pipes".into());
             }
             Medium::Pipes(size) => {

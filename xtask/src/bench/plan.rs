@@ -165,6 +165,12 @@ pub(super) const PLAN: &[Row] = &[
         targets: &[target(FLOOR, Reach::AtLeast(0.9))],
     },
     Row {
+        case: "http-client-alone-rate",
+        title: "HTTP, client only, stateless, one bare server for all: 64 calls of 100 B in flight",
+        subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP), peer(RMCP_POOLED)],
+        targets: &[],
+    },
+    Row {
         case: "http-client-rate",
         title: "HTTP, client and server, stateless: 64 calls of 100 B in flight",
         subjects: &[own(FLOOR), own(TOWPATH), peer(RMCP), peer(RMCP_POOLED)],

@@ -62,7 +62,7 @@ and every answer is compared with what was sent: one wrong answer fails the run.
 Every sample is a process of its own. Throughput comes from interleaved rounds. Latency is compared in one process, in
 alternating slices of 100 calls of the subject and of the floor; between rmcp and Towpath it is from interleaved rounds. A
 text of 1 MiB counts once per call, though it travels both ways. CPU time is that of client and server together, and of
-the server alone where the row says *server only*.
+one of them alone where the row says *server only* or *client only*.
 {tables}"
     )
 }

@@ -16,7 +16,7 @@ const SERVED: &str = "towpath-http";
 /// Towpath's HTTP server.
 pub(super) struct HttpTowpath;
 
-/// Towpath's HTTP client, over reqwest, and its server.
+/// Towpath's HTTP client, over reqwest, with its server or the bare one.
 pub(super) struct HttpClientTowpath;
 
 impl Subject for HttpTowpath {
@@ -54,8 +54,8 @@ impl Subject for HttpClientTowpath {
         Case::HTTP_CLIENT.to_vec()
     }
 
-    async fn connect(_: Medium, callers: usize) -> Result<Connection<ClientCaller>, Failure> {
-        let server = HttpServer::start(SERVED).await?;
+    async fn connect(medium: Medium, callers: usize) -> Result<Connection<ClientCaller>, Failure> {
+        let server = HttpServer::start(medium.http_server(SERVED)).await?;
         let connect = Arc::new(HttpConnect::new(Default::default(), Default::default())?);
         let uri = format!("http://{}/mcp", server.address).parse()?;
         let client = Client::connect_http(connect, uri, implementation()).await?;
