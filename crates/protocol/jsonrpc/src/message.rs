@@ -61,12 +61,26 @@ pub enum Kind {
 /// message in memory; an [`Id`] does not.
 #[derive(Clone)]
 pub struct Message {
+    /// Behind a pointer: the index is large, and a message changes hands a dozen times on its way.
+    parsed: Arc<Parsed>,
+}
+
+/// What is known of a message.
+#[derive(Clone)]
+pub(crate) struct Parsed {
     pub(crate) bytes: Bytes,
     pub(crate) index: Index,
     pub(crate) kind: Kind,
     pub(crate) id: Option<Id>,
     /// Only when it has escapes; else it is a slice of `bytes`.
-    pub(crate) decoded_method: Option<Arc<str>>,
+    pub(crate) decoded_method: Option<Box<str>>,
+}
+
+impl From<Parsed> for Message {
+    #[inline]
+    fn from(parsed: Parsed) -> Self {
+        Self { parsed: Arc::new(parsed) }
+    }
 }
 
 impl Message {
@@ -85,8 +99,9 @@ impl Message {
     /// keep the large buffer that it was read into.
     #[must_use]
     pub fn detached(mut self, most_bytes: usize) -> Self {
-        if self.bytes.len() <= most_bytes {
-            self.bytes = Bytes::copy_from_slice(&self.bytes);
+        if self.parsed.bytes.len() <= most_bytes {
+            let parsed = Arc::make_mut(&mut self.parsed);
+            parsed.bytes = Bytes::copy_from_slice(&parsed.bytes);
         }
         self
     }
@@ -94,25 +109,25 @@ impl Message {
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.parsed.kind
     }
 
     /// The bytes that came in.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        &self.parsed.bytes
     }
 
     /// The id; `None` for a notification, and for an error response whose id is absent or null.
     #[must_use]
     pub fn id(&self) -> Option<&Id> {
-        self.id.as_ref()
+        self.parsed.id.as_ref()
     }
 
     /// The method, its escapes decoded; empty for responses.
     #[must_use]
     pub fn method(&self) -> &str {
-        if let Some(method) = &self.decoded_method {
+        if let Some(method) = &self.parsed.decoded_method {
             return method;
         }
         self.raw(Member::Method)
@@ -147,19 +162,19 @@ impl Message {
     /// Any member's value, without a copy.
     #[must_use]
     pub fn value(&self, member: Member) -> Option<RawJson> {
-        Some(RawJson::from_validated(self.bytes.slice(self.span(member)?)))
+        Some(RawJson::from_validated(self.parsed.bytes.slice(self.span(member)?)))
     }
 
     /// Where in [`bytes`](Self::bytes) a member's value is.
     #[must_use]
     pub fn span(&self, member: Member) -> Option<Range<usize>> {
-        self.index.span(member)
+        self.parsed.index.span(member)
     }
 
     /// The text of a member's value.
     #[must_use]
     pub fn raw(&self, member: Member) -> Option<&[u8]> {
-        self.index.raw(&self.bytes, member)
+        self.parsed.index.raw(&self.parsed.bytes, member)
     }
 
     /// A member's value if it is a string, decoded. Surrogate escapes without their other half become U+FFFD.
@@ -173,10 +188,10 @@ impl Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("kind", &self.kind)
-            .field("id", &self.id)
+            .field("kind", &self.parsed.kind)
+            .field("id", &self.parsed.id)
             .field("method", &self.method())
-            .field("bytes", &self.bytes.len())
+            .field("bytes", &self.parsed.bytes.len())
             .finish()
     }
 }

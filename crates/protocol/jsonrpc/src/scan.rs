@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 
 use crate::lexer::{Fault, Lexer};
 use crate::member::{Member, Role};
-use crate::message::MAX_METHOD_BYTES;
+use crate::message::{MAX_METHOD_BYTES, Parsed};
 use crate::text::plain_run;
 use crate::violation::{About, EnvelopeError, Violation};
 use crate::{EnvelopeLimits, Id, IdError, Kind, Message, text};
@@ -201,9 +200,9 @@ fn finish(bytes: Bytes, lexer: &Lexer) -> Result<Message, EnvelopeError> {
     } else if let Some(inner) = index.raw(&bytes, Member::Method).and_then(text::unquoted)
         && plain_run(inner, 0, inner.len()) != inner.len()
     {
-        decoded_method = Some(Arc::from(text::decoded(inner)));
+        decoded_method = Some(Box::from(text::decoded(inner)));
     }
-    Ok(Message { bytes, index, kind, id, decoded_method })
+    Ok(Parsed { bytes, index, kind, id, decoded_method }.into())
 }
 
 /// What a message is, but for its id: a notification is a request here.
