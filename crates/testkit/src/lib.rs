@@ -4,10 +4,12 @@
 //! |---|---|
 //! | a driver of a lane, without processes | [`memory_pair`]: two connected lanes, as fast as memory |
 //! | what it does on a lane of exchanges | [`scripted_lane`]: the test says what is received, and sees each frame with its route |
-//! | what it does when the lane misbehaves | [`FaultPlan`]: delays, pieces, short frames, cuts and stalls, by a seed |
+//! | what it does when the lane misbehaves | [`FaultPlan`]: delays, pieces, short, corrupted and doubled frames, cuts and stalls, by a seed |
+//! | the same of a byte stream, or of HTTP | [`StreamPlan`], [`HttpPlan`] |
 //! | a client or a server of HTTP, without sockets | [`memory_http`]: `Connect` and `Accept` that are connected |
 //! | a protocol without I/O | [`Pair`]: two [`Machine`]s on a lossy [`Wire`], in virtual time |
-//! | a lane of one's own | [`contract::run`]: what every lane keeps |
+//! | a lane of one's own | [`contract_tests!`]: what every lane keeps, check by check; see [`contract`] |
+//! | a `Connect` and an `Accept` of one's own | [`http_contract_tests!`]; see [`contract::http`] |
 //! | that nothing is left behind | [`leak`]: tasks, descriptors, processes, threads, memory |
 //! | that nothing hangs | [`within`], [`run_within`] |
 //!
@@ -54,7 +56,11 @@ mod within;
 pub use exchange::{
     MemoryAccept, MemoryArrival, MemoryBody, MemoryConnect, MemoryHttpLimits, memory_http, memory_http_with,
 };
-pub use fault::{Cut, FaultLane, FaultPlan, FaultSink, FaultSource, Faults};
+pub use fault::{
+    Corruption, Cut, FaultAccept, FaultArrival, FaultBody, FaultConnect, FaultKind, FaultLane, FaultPlan,
+    FaultRequestBody, FaultSink, FaultSource, FaultStats, FaultStream, Faults, HttpPlan, StreamFaults,
+    StreamPlan, Which,
+};
 pub use memory::{MemoryLane, MemorySink, MemorySource, memory_pair, memory_pair_uneven};
 pub use pair::{Machine, Pair, VirtualClock, Wire, WireStats};
 pub use scripted::{LaneScript, ScriptedLane, ScriptedSink, ScriptedSource, scripted_lane};

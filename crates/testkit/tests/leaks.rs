@@ -108,6 +108,18 @@ fn a_grandchild_without_its_parent_is_found() {
 }
 
 #[test]
+fn an_orphan_that_has_nothing_of_the_environment_is_found() {
+    isolated("an_orphan_that_has_nothing_of_the_environment_is_found", || {
+        let baseline = hasty();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "env -i sleep 4322 &"]).stdout(Stdio::null());
+        assert!(shell.status().expect("it is there").success());
+        let text = complaint(|| baseline.check_blocking());
+        assert!(text.contains("sleep 4322"), "{text}");
+    });
+}
+
+#[test]
 fn threads_and_memory_are_found_where_they_are_counted() {
     isolated("threads_and_memory_are_found_where_they_are_counted", || {
         let baseline = hasty().and_threads().and_live_bytes(16 << 10);

@@ -1,29 +1,28 @@
-//! What goes wrong, when, and by which seed.
+//! What goes wrong on a lane, when, and by which seed.
 
-use std::{
-    fmt, io,
-    ops::RangeInclusive,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{fmt, sync::Arc};
 
-use fastrand::Rng;
-use tokio::time::{Sleep, sleep};
 use towpath_raw::{Lane, LaneLimits, LaneTimeouts};
 
-use super::FaultLane;
+use super::{
+    FaultLane, FaultStats, Faults,
+    code::Code,
+    common::{place, rng},
+    gate::Gate,
+    stats::Counters,
+};
 
 /// What a [`FaultLane`] does to the frames of either direction.
 ///
-/// The same seed draws the same delays, pieces and lengths for the same frames. A failing test should print the
-/// plan, which names its seed.
+/// The same seed draws the same delays, pieces and lengths for the same frames, whatever the timing: each direction,
+/// each exchange in it and each frame of that draws for itself. A failing test should print the plan: its `Display` is
+/// the code that makes it, seed included.
 ///
 /// ```
 /// use std::time::Duration;
 ///
 /// use towpath_raw::{Frame, FrameSinkExt, FrameSourceExt, Inbound, Lane};
-/// use towpath_testkit::{Cut, FaultPlan, Faults, memory_pair};
+/// use towpath_testkit::{Cut, FaultKind, FaultPlan, Faults, memory_pair};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), towpath_raw::LaneError> {
@@ -39,6 +38,7 @@ use super::FaultLane;
 /// }
 /// assert!(matches!(source.receive().await?, Inbound::Frame(_)));
 /// assert!(matches!(source.receive().await?, Inbound::End(end) if end.truncated_bytes > 0));
+/// assert_eq!(plan.stats().of(FaultKind::Cut), 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -49,6 +49,7 @@ pub struct FaultPlan {
     outbound: Faults,
     pub(super) limits: LaneLimits,
     pub(super) timeouts: LaneTimeouts,
+    counters: Arc<Counters>,
 }
 
 impl FaultPlan {
@@ -60,12 +61,20 @@ impl FaultPlan {
             outbound: Faults::none(),
             limits: LaneLimits::default(),
             timeouts: LaneTimeouts::default(),
+            counters: Arc::default(),
         }
     }
 
     /// A plan without faults, and with a seed that nobody chose.
     pub fn unseeded() -> Self {
         Self::new(fastrand::u64(..))
+    }
+
+    /// A plan whose script is drawn as well: any faults but [`Faults::reorder_messages`], in either direction. Some
+    /// leave the lane useless.
+    pub fn random(seed: u64) -> Self {
+        let draw = |direction| Faults::random(&mut rng(seed, [place::SCRIPT, direction, 0]));
+        Self::new(seed).inbound(draw(place::INBOUND)).outbound(draw(place::OUTBOUND))
     }
 
     /// What happens to frames that are received through the lane.
@@ -107,185 +116,34 @@ impl FaultPlan {
         self.seed
     }
 
+    /// What was done to the lanes that this plan and its clones wrap.
+    pub fn stats(&self) -> FaultStats {
+        self.counters.stats()
+    }
+
     pub(super) fn gates(&self) -> (Gate, Gate) {
-        // Each direction draws for itself: how they interleave must not matter.
-        let mut seeds = Rng::with_seed(self.seed);
-        (Gate::new(self.inbound.clone(), seeds.fork()), Gate::new(self.outbound.clone(), seeds.fork()))
+        let gate = |direction, faults: &Faults| {
+            Gate::new(faults.clone(), self.seed, direction, Arc::clone(&self.counters))
+        };
+        (gate(place::INBOUND, &self.inbound), gate(place::OUTBOUND, &self.outbound))
     }
 }
 
 impl fmt::Display for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "faults by seed {}: inbound {:?}, outbound {:?}", self.seed, self.inbound, self.outbound)
-    }
-}
-
-/// What happens to the frames of one direction. Frames are counted from 0; what is no frame is let through.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    delay: Option<RangeInclusive<Duration>>,
-    pieces: u32,
-    truncated: Option<u64>,
-    cut: Option<(u64, Cut)>,
-    stall: Option<(u64, Option<Duration>)>,
-}
-
-/// How a direction is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cut {
-    /// It ends between two frames. The sender gets [`LaneError::Closed`](towpath_raw::LaneError::Closed).
-    End,
-    /// It ends within the next frame: the receiver gets an end with truncated bytes. A frame that is sent through
-    /// the lane goes out short before the end.
-    MidFrame,
-    /// Reading or writing fails with [`LaneError::Io`](towpath_raw::LaneError::Io) of this kind.
-    Error(io::ErrorKind),
-}
-
-impl Faults {
-    /// Nothing goes wrong.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Each frame is kept back for a time drawn from this range, one after another: tokio's time, so that a paused
-    /// clock makes it quick.
-    #[must_use]
-    pub fn delay(mut self, range: RangeInclusive<Duration>) -> Self {
-        self.delay = Some(range);
-        self
-    }
-
-    /// Each frame passes only after some polls that were not ready, up to this many.
-    #[must_use]
-    pub fn in_pieces(mut self, up_to: u32) -> Self {
-        self.pieces = up_to;
-        self
-    }
-
-    /// The frame with this number is cut short. Those after it are whole.
-    #[must_use]
-    pub fn truncate(mut self, frame: u64) -> Self {
-        self.truncated = Some(frame);
-        self
-    }
-
-    /// The direction ends after this many frames.
-    #[must_use]
-    pub fn cut(mut self, after_frames: u64, how: Cut) -> Self {
-        self.cut = Some((after_frames, how));
-        self
-    }
-
-    /// Nothing passes after this many frames: for a time, or (`None`) for ever.
-    #[must_use]
-    pub fn stall(mut self, after_frames: u64, duration: Option<Duration>) -> Self {
-        self.stall = Some((after_frames, duration));
-        self
-    }
-}
-
-/// One direction at work: decides, frame by frame, when it passes and how.
-#[derive(Debug)]
-pub(super) struct Gate {
-    faults: Faults,
-    rng: Rng,
-    passed: u64,
-    step: Step,
-}
-
-/// Where the frame at the gate stands.
-#[derive(Debug)]
-enum Step {
-    Arrived,
-    Stalled(Pin<Box<Sleep>>),
-    Unstalled,
-    Delayed(Pin<Box<Sleep>>),
-    InPieces(u32),
-}
-
-/// What becomes of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pass {
-    Whole,
-    Short(usize),
-    Cut(Cut, usize),
-}
-
-impl Gate {
-    fn new(faults: Faults, rng: Rng) -> Self {
-        Self { faults, rng, passed: 0, step: Step::Arrived }
-    }
-
-    /// The cut that needs no frame to happen.
-    pub(super) fn cut_between_frames(&self) -> Option<Cut> {
-        match self.faults.cut {
-            Some((after, how)) if self.passed >= after && how != Cut::MidFrame => Some(how),
-            _ => None,
+        write!(f, "FaultPlan::new({})", self.seed)?;
+        if self.inbound != Faults::none() {
+            write!(f, ".inbound({})", self.inbound)?;
         }
-    }
-
-    /// Ready when nothing is stalled; it can be asked before there is a frame.
-    pub(super) fn poll_unstalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match (&mut self.step, self.faults.stall) {
-                (Step::Arrived, Some((after, duration))) if self.passed == after => {
-                    let Some(duration) = duration else { return Poll::Pending };
-                    self.step = Step::Stalled(Box::pin(sleep(duration)));
-                }
-                (Step::Arrived, _) => self.step = Step::Unstalled,
-                (Step::Stalled(timer), _) => {
-                    ready!(timer.as_mut().poll(cx));
-                    self.step = Step::Unstalled;
-                }
-                _ => return Poll::Ready(()),
-            }
+        if self.outbound != Faults::none() {
+            write!(f, ".outbound({})", self.outbound)?;
         }
-    }
-
-    /// Ready when the frame at the gate passes; the next call is about the next frame.
-    pub(super) fn poll_pass(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<Pass> {
-        if let Some((after, how)) = self.faults.cut
-            && self.passed >= after
-        {
-            return Poll::Ready(Pass::Cut(how, self.shorter(length)));
+        if self.limits != LaneLimits::default() {
+            write!(f, ".with_limits({})", Code(&self.limits))?;
         }
-        ready!(self.poll_unstalled(cx));
-        loop {
-            match &mut self.step {
-                Step::Arrived | Step::Stalled(_) | Step::Unstalled => {
-                    self.step = match self.faults.delay.clone() {
-                        Some(range) => Step::Delayed(Box::pin(sleep(self.within(&range)))),
-                        None => Step::InPieces(self.rng.u32(0..=self.faults.pieces)),
-                    };
-                }
-                Step::Delayed(timer) => {
-                    ready!(timer.as_mut().poll(cx));
-                    self.step = Step::InPieces(self.rng.u32(0..=self.faults.pieces));
-                }
-                Step::InPieces(0) => break,
-                Step::InPieces(left) => {
-                    *left -= 1;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-            }
+        if self.timeouts != LaneTimeouts::default() {
+            write!(f, ".with_timeouts({})", Code(&self.timeouts))?;
         }
-        let short = self.faults.truncated == Some(self.passed);
-        self.passed += 1;
-        self.step = Step::Arrived;
-        Poll::Ready(if short { Pass::Short(self.shorter(length)) } else { Pass::Whole })
-    }
-
-    fn within(&mut self, range: &RangeInclusive<Duration>) -> Duration {
-        let spread = range.end().saturating_sub(*range.start());
-        let nanos = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
-        *range.start() + Duration::from_nanos(self.rng.u64(0..=nanos))
-    }
-
-    /// A part of a frame: not all of it, and something if that is possible.
-    fn shorter(&mut self, length: usize) -> usize {
-        if length < 2 { 0 } else { self.rng.usize(1..length) }
+        Ok(())
     }
 }

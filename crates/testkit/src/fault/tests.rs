@@ -1,180 +1,104 @@
-use std::{io::ErrorKind, task::Waker, time::Duration};
+use std::{io::ErrorKind, time::Duration};
 
-use bytes::Bytes;
-use tokio::time::Instant;
-use towpath_raw::{Frame, FrameSinkExt, FrameSourceExt, Inbound, Lane, LaneError, LaneLimits, LaneTimeouts};
+use towpath_raw::{LaneLimits, LaneTimeouts};
 
 use super::*;
-use crate::{MemorySink, MemorySource, contract, memory_pair, memory_pair_uneven, within, within_for};
 
-fn frame(number: usize) -> Frame {
-    Frame::from(Bytes::from(vec![b'0' + number as u8; 20]))
-}
+mod changes;
+mod frames;
+mod http;
+mod stream;
 
-/// Frames come into the faulty lane.
-async fn inbound(faults: Faults, frames: usize) -> (FaultSource<MemorySource>, MemorySink) {
-    let (left, right) = memory_pair(LaneLimits::default(), LaneTimeouts::default());
-    let source = FaultPlan::new(1).inbound(faults).wrap(left).split().0;
-    let mut sink = right.split().1;
-    for number in 0..frames {
-        within(sink.send(frame(number))).await.expect("there is room");
-    }
-    (source, sink)
-}
-
-/// Frames go out through the faulty lane.
-fn outbound(faults: Faults) -> (FaultSink<MemorySink>, MemorySource) {
-    let (left, right) = memory_pair(LaneLimits::default(), LaneTimeouts::default());
-    let sink = FaultPlan::new(1).outbound(faults).wrap(left).split().1;
-    (sink, right.split().0)
-}
-
-fn is(inbound: Result<Inbound, LaneError>, number: usize) -> bool {
-    matches!(inbound, Ok(Inbound::Frame(bytes)) if bytes == frame(number).into_bytes())
-}
-
-#[tokio::test]
-async fn frames_in_pieces_keep_the_contract() {
-    for pieces in [0, 3] {
-        contract::run(async |setup: contract::Setup| {
-            let (left, right) = memory_pair_uneven(setup.left.clone(), setup.right, setup.timeouts.clone());
-            let faults = Faults::none().in_pieces(pieces);
-            let plan = FaultPlan::unseeded().inbound(faults.clone()).outbound(faults);
-            (plan.with_limits(setup.left).with_timeouts(setup.timeouts).wrap(left), right)
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn pieces_take_several_polls() {
-    let (mut source, _sink) = inbound(Faults::none().in_pieces(3), 9).await;
-    let mut cx = std::task::Context::from_waker(Waker::noop());
-    let mut polls = Vec::new();
-    for number in 0..9 {
-        let mut waited = 0;
-        loop {
-            match towpath_raw::FrameSource::poll_frame(&mut source, &mut cx) {
-                std::task::Poll::Ready(inbound) => break assert!(is(inbound, number)),
-                std::task::Poll::Pending => waited += 1,
-            }
-            assert!(waited <= 3, "it waits for more polls than planned");
-        }
-        polls.push(waited);
-    }
-    assert!(polls.iter().any(|waited| *waited > 0), "{polls:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_seed_draws_the_same_delays() {
-    async fn delays(seed: u64) -> Vec<Duration> {
-        let (left, right) = memory_pair(LaneLimits::default(), LaneTimeouts::default());
-        let range = Duration::from_secs(1)..=Duration::from_secs(3);
-        let mut source =
-            FaultPlan::new(seed).inbound(Faults::none().delay(range.clone())).wrap(left).split().0;
-        let mut sink = right.split().1;
-        let mut delays = Vec::new();
-        for number in 0..5 {
-            within(sink.send(frame(number))).await.expect("there is room");
-            let start = Instant::now();
-            assert!(is(within(source.receive()).await, number));
-            delays.push(start.elapsed());
-        }
-        // Tokio's timer has a granularity of a millisecond.
-        assert!(delays.iter().all(|delay| range.contains(&(*delay - Duration::from_millis(1)))));
-        delays
-    }
-    assert_eq!(delays(3).await, delays(3).await);
-    assert_ne!(delays(3).await, delays(4).await);
+/// The plan is written as the very code that stands here.
+macro_rules! is_its_code {
+    ($plan:expr) => {
+        let bare =
+            |text: &str| text.split_whitespace().collect::<String>().replace(",)", ")").replace('_', "");
+        assert_eq!(bare(&$plan.to_string()), bare(stringify!($plan)));
+    };
 }
 
 #[test]
-fn a_plan_names_its_seed() {
-    let plan = FaultPlan::new(4711).outbound(Faults::none().truncate(2));
-    assert!(plan.to_string().contains("4711") && format!("{plan:?}").contains("4711"));
+fn a_plan_is_written_as_the_code_that_makes_it() {
+    is_its_code!(FaultPlan::new(4711));
+    is_its_code!(
+        FaultPlan::new(18446744073709551615)
+            .inbound(
+                Faults::none()
+                    .delay(Duration::ZERO..=Duration::from_millis(1500))
+                    .in_pieces(3)
+                    .slow(100, Duration::from_nanos(1001))
+                    .truncate(2)
+                    .corrupt(Which::OneIn(20), Corruption::FlipBit)
+                    .duplicate(Which::OneIn(1))
+                    .reorder(0, Duration::from_secs(7200))
+                    .stall(4, None)
+                    .half_open(9)
+                    .cut(8, Cut::Error(ErrorKind::ConnectionReset))
+            )
+            .outbound(
+                Faults::none()
+                    .reorder_messages(Which::OneIn(3), Duration::from_micros(5))
+                    .stall(Which::OneIn(4), Some(Duration::from_secs(1)))
+                    .cut(3, Cut::MidFrame)
+            )
+            .with_limits(
+                LaneLimits::default()
+                    .with_max_message_bytes(1000)
+                    .with_write_queue_bytes(2000)
+                    .with_write_queue_frames(3)
+            )
+            .with_timeouts(LaneTimeouts::default().with_write_stall(None))
+    );
+    is_its_code!(
+        StreamPlan::new(1)
+            .reading(
+                StreamFaults::none()
+                    .chunks(7)
+                    .delay(Duration::from_secs(1)..=Duration::from_secs(1))
+                    .in_pieces(1)
+                    .slow(5, Duration::from_millis(1))
+                    .corrupt(5, Corruption::Any)
+            )
+            .writing(StreamFaults::none().stall(5, None).half_open(6).cut(7, Cut::End))
+    );
+    is_its_code!(
+        HttpPlan::new(2)
+            .head_delay(Duration::ZERO..=Duration::from_secs(1))
+            .lose_request(1)
+            .lose_answer(Which::OneIn(7))
+            .duplicate(3)
+            .reorder(4, Duration::from_secs(1))
+            .request(5, StreamFaults::none().cut(7, Cut::End))
+            .response(Which::OneIn(1), StreamFaults::none())
+    );
+}
+
+#[test]
+fn a_seed_draws_its_script_and_another_one_draws_another() {
+    let scripts = |seed: u64| {
+        let (lane, stream) = (FaultPlan::random(seed), StreamPlan::random(seed));
+        assert_eq!([lane.seed(), stream.seed(), HttpPlan::random(seed).seed()], [seed; 3]);
+        // Without the seeds, which are different anyhow.
+        let texts = [lane.to_string(), stream.to_string(), HttpPlan::random(seed).to_string()];
+        texts.map(|text| text.split_once(')').map(|(_, script)| script.to_owned()).unwrap_or_default())
+    };
+    let all: Vec<_> = (0..50).map(scripts).collect();
+    assert_eq!(all, (0..50).map(scripts).collect::<Vec<_>>());
+    for level in 0..3 {
+        let different: std::collections::BTreeSet<_> = all.iter().map(|texts| &texts[level]).collect();
+        assert!(different.len() > 10, "only {different:?}");
+    }
     assert_ne!(FaultPlan::unseeded().seed(), FaultPlan::unseeded().seed());
 }
 
-#[tokio::test]
-async fn one_frame_is_cut_short_and_its_siblings_are_whole() {
-    let (mut source, _sink) = inbound(Faults::none().truncate(1), 3).await;
-    assert!(is(within(source.receive()).await, 0));
-    let short = within(source.receive()).await;
-    assert!(matches!(&short, Ok(Inbound::Frame(bytes)) if (1..20).contains(&bytes.len())), "{short:?}");
-    assert!(is(within(source.receive()).await, 2));
-
-    let (mut sink, mut source) = outbound(Faults::none().truncate(0));
-    within(sink.send(frame(0))).await.expect("there is room");
-    let short = within(source.receive()).await;
-    assert!(matches!(&short, Ok(Inbound::Frame(bytes)) if (1..20).contains(&bytes.len())), "{short:?}");
-}
-
-#[tokio::test]
-async fn a_cut_inbound_ends_as_planned_and_the_peer_notices() {
-    for how in [Cut::End, Cut::MidFrame, Cut::Error(ErrorKind::ConnectionReset)] {
-        let (mut source, mut sink) = inbound(Faults::none().cut(2, how), 3).await;
-        assert!(is(within(source.receive()).await, 0) && is(within(source.receive()).await, 1));
-        for _ in 0..2 {
-            match (how, within(source.receive()).await) {
-                (Cut::End, Ok(Inbound::End(end))) => assert_eq!(end.truncated_bytes, 0),
-                (Cut::MidFrame, Ok(Inbound::End(end))) => assert!((1..20).contains(&end.truncated_bytes)),
-                (Cut::Error(kind), Err(LaneError::Io { source, .. })) => assert_eq!(source.kind(), kind),
-                (_, other) => panic!("{how:?} gave {other:?}"),
-            }
-        }
-        assert!(matches!(within(sink.send(frame(3))).await, Err(LaneError::Closed { .. })));
-    }
-    // A peer that says nothing is cut as well.
-    let (mut source, _sink) = inbound(Faults::none().cut(0, Cut::End), 0).await;
-    assert!(matches!(within(source.receive()).await, Ok(Inbound::End(_))));
-}
-
-#[tokio::test]
-async fn a_cut_outbound_ends_as_planned_and_the_peer_sees_the_end() {
-    for how in [Cut::End, Cut::MidFrame, Cut::Error(ErrorKind::ConnectionReset)] {
-        let (mut sink, mut source) = outbound(Faults::none().cut(1, how));
-        within(sink.send(frame(0))).await.expect("before the cut");
-        for _ in 0..2 {
-            let error = within(sink.send(frame(1))).await.expect_err("after the cut");
-            match (how, &error) {
-                (Cut::Error(kind), LaneError::Io { source, .. }) => assert_eq!(source.kind(), kind),
-                (Cut::End | Cut::MidFrame, LaneError::Closed { .. }) => {}
-                _ => panic!("{how:?} gave {error}"),
-            }
-        }
-        assert!(is(within(source.receive()).await, 0));
-        let mut begun = 1;
-        if how == Cut::MidFrame {
-            let short = within(source.receive()).await;
-            assert!(matches!(&short, Ok(Inbound::Frame(bytes)) if (1..20).contains(&bytes.len())));
-            begun = 2;
-        }
-        assert!(matches!(within(source.receive()).await, Ok(Inbound::End(_))));
-        assert_eq!(towpath_raw::FrameSink::frames_begun(&sink), begun);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stall_lasts_as_long_as_planned() {
-    let hour = Duration::from_secs(3600);
-    let (mut source, _sink) = inbound(Faults::none().stall(1, Some(hour)), 3).await;
-    assert!(is(within(source.receive()).await, 0));
-    let start = Instant::now();
-    assert!(is(within_for(hour * 2, source.receive()).await, 1));
-    assert!(start.elapsed() >= hour);
-    assert!(is(within(source.receive()).await, 2));
-
-    let (mut source, sink) = inbound(Faults::none().stall(1, None), 3).await;
-    assert!(is(within(source.receive()).await, 0));
-    drop(sink);
-    assert!(tokio::time::timeout(hour, source.receive()).await.is_err(), "not even the end passes");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stall_outbound_is_a_peer_that_does_not_read() {
-    let (mut sink, mut source) = outbound(Faults::none().stall(1, None));
-    within(sink.send(frame(0))).await.expect("before the stall");
-    let error = within_for(Duration::from_secs(60), sink.send(frame(1))).await.expect_err("it stalls");
-    assert!(matches!(error, LaneError::PeerNotReading { unsent_bytes: 20, .. }), "{error}");
-    assert!(is(within(source.receive()).await, 0));
+#[test]
+fn what_was_done_is_shown_by_kind() {
+    let counters = stats::Counters::default();
+    assert_eq!(counters.stats().to_string(), "nothing");
+    FaultKind::ALL.into_iter().for_each(|kind| counters.count(kind));
+    counters.count(FaultKind::Cut);
+    let stats = counters.stats();
+    assert!(FaultKind::ALL.into_iter().all(|kind| stats.of(kind) == 1 + u64::from(kind == FaultKind::Cut)));
+    assert!(stats.total() == 13 && stats.to_string().contains("Truncate 1, Cut 2, HalfOpen 1"), "{stats}");
 }

@@ -22,6 +22,7 @@ pub struct Baseline {
     threads: Option<BTreeMap<i32, String>>,
     memory: Option<Memory>,
     settle: Duration,
+    first_descriptor: i32,
 }
 
 #[derive(Debug)]
@@ -56,7 +57,14 @@ impl Baseline {
             threads: None,
             memory: None,
             settle: Duration::from_secs(5),
+            first_descriptor: 0,
         }
+    }
+
+    /// Leaves out descriptors 0 to 2, which are something else after stdin and stdout were taken.
+    pub(crate) fn without_standard_streams(mut self) -> Self {
+        self.first_descriptor = 3;
+        self
     }
 
     /// Counts the threads too. A runtime keeps idle threads for blocking work for some seconds.
@@ -132,9 +140,11 @@ impl Baseline {
             let grown = CountingAllocator::live_bytes().saturating_sub(memory.live_bytes);
             if grown > memory.slack_bytes { grown } else { 0 }
         });
+        let mut descriptors = added(&self.descriptors, procfs::descriptors);
+        descriptors.retain(|number, _| *number >= self.first_descriptor);
         Leaks {
             tasks: tasks().unwrap_or(0).saturating_sub(self.tasks.unwrap_or(usize::MAX)),
-            descriptors: added(&self.descriptors, procfs::descriptors),
+            descriptors,
             processes: added(&self.processes, || procfs::processes(marker().as_deref())),
             threads: added(&self.threads, procfs::threads),
             live_bytes: grown,

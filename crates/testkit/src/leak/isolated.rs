@@ -13,7 +13,8 @@ use std::{
 /// How long [`isolated`] lets a test run.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
-/// In the environment of an isolated test and of every process that it starts.
+/// In the environment of an isolated test, and of every process that it starts, unless that gets little of it: so the
+/// test leads a session of its own, too.
 const MARKER: &str = "TOWPATH_TESTKIT_ISOLATED";
 /// Printed at the end: a name that matches no test would succeed as well.
 const DONE: &str = "towpath-testkit: the isolated test is done";
@@ -38,6 +39,7 @@ pub fn isolated(test: &str, body: impl FnOnce()) {
 /// As [`isolated`].
 pub fn isolated_for(limit: Duration, test: &str, body: impl FnOnce()) {
     if is_isolated() {
+        process::lead();
         body();
         println!("\n{DONE}");
         return;
@@ -95,7 +97,7 @@ fn unlinked(token: &str) -> (File, File) {
 
 #[cfg(unix)]
 mod process {
-    use std::{os::unix::process::CommandExt, process::Command, sync::mpsc, thread, time::Duration};
+    use std::{process::Command, sync::mpsc, thread, time::Duration};
 
     #[cfg(target_os = "linux")]
     use std::time::Instant;
@@ -104,9 +106,15 @@ mod process {
     use rustix::process::kill_process;
     use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+    /// Makes this process the leader of a session, and so of a group.
+    pub(super) fn lead() {
+        // It is one already in the second of two bodies.
+        let _ = rustix::process::setsid();
+    }
+
     /// Whether it succeeded; `None`: it was not done in time.
     pub(super) fn run(mut command: Command, limit: Duration, marker: &str) -> Option<bool> {
-        let mut child = command.process_group(0).spawn().expect("the test binary can be run again");
+        let mut child = command.spawn().expect("the test binary can be run again");
         let pid = Pid::from_child(&child);
         let (ended, when_ended) = mpsc::sync_channel(1);
         let waiter = thread::spawn(move || {
@@ -116,20 +124,23 @@ mod process {
             let _ = ended.send(());
         });
         let in_time = when_ended.recv_timeout(limit).is_ok();
-        let _ = kill_process_group(pid, Signal::KILL);
+        if kill_process_group(pid, Signal::KILL).is_err() {
+            // It had not come to the body yet.
+            let _ = child.kill();
+        }
         let _ = waiter.join();
-        kill_marked(marker);
+        kill_marked(marker, pid);
         let status = child.wait().expect("the child is ours");
         in_time.then_some(status.success())
     }
 
     /// Those that left the group, or lost their parents.
     #[cfg(target_os = "linux")]
-    fn kill_marked(marker: &str) {
+    fn kill_marked(marker: &str, session: Pid) {
         let start = Instant::now();
         // Until none is left: one could have been made while it looked, and to die takes a moment.
         while start.elapsed() < KILLING {
-            let marked = super::super::procfs::marked(marker);
+            let marked = super::super::procfs::marked(marker, session.as_raw_nonzero().get());
             if marked.is_empty() {
                 break;
             }
@@ -145,7 +156,7 @@ mod process {
     const KILLING: Duration = Duration::from_secs(5);
 
     #[cfg(not(target_os = "linux"))]
-    fn kill_marked(_: &str) {}
+    fn kill_marked(_: &str, _: Pid) {}
 }
 
 #[cfg(not(unix))]
@@ -154,6 +165,8 @@ mod process {
         process::Command,
         time::{Duration, Instant},
     };
+
+    pub(super) fn lead() {}
 
     /// Whether it succeeded; `None`: it was not done in time. Without process groups, its children stay.
     pub(super) fn run(mut command: Command, limit: Duration, _: &str) -> Option<bool> {

@@ -26,22 +26,24 @@ pub(super) fn threads() -> Option<BTreeMap<i32, String>> {
 }
 
 /// The processes below this one, and those that were below it once: they still have `marker` in their
-/// environment. With their command lines.
+/// environment, or are of the session that this process leads. With their command lines.
 pub(super) fn processes(marker: Option<&str>) -> Option<BTreeMap<i32, String>> {
     let own = i32::try_from(std::process::id()).ok()?;
     let all: BTreeMap<i32, Stat> =
         numbered("/proc")?.into_iter().filter_map(|pid| Some((pid, Stat::of(pid)?))).collect();
-    let ours = all.iter().filter(|(pid, _)| **pid != own).filter(|(pid, _)| {
-        is_below(own, **pid, &all) || marker.is_some_and(|marker| has_in_environment(**pid, marker))
+    let ours = all.iter().filter(|(pid, _)| **pid != own).filter(|(pid, stat)| {
+        let marked = || marker.is_some_and(|marker| has_in_environment(**pid, marker));
+        is_below(own, **pid, &all) || stat.session == own || marked()
     });
     Some(ours.map(|(pid, stat)| (*pid, stat.command_line(*pid))).collect())
 }
 
-/// The processes with `marker` in their environment, this one apart.
-pub(super) fn marked(marker: &str) -> Vec<i32> {
+/// The processes with `marker` in their environment, and those of a session, this one apart.
+pub(super) fn marked(marker: &str, session: i32) -> Vec<i32> {
     let own = i32::try_from(std::process::id()).ok();
+    let in_session = |pid| Stat::of(pid).is_some_and(|stat| stat.session == session && stat.state != 'Z');
     let mut all = numbered("/proc").unwrap_or_default();
-    all.retain(|pid| Some(*pid) != own && has_in_environment(*pid, marker));
+    all.retain(|pid| Some(*pid) != own && (in_session(*pid) || has_in_environment(*pid, marker)));
     all
 }
 
@@ -49,18 +51,20 @@ struct Stat {
     name: String,
     state: char,
     parent: i32,
+    session: i32,
 }
 
 impl Stat {
-    /// `pid (name) state parent …`, where the name may have parentheses and spaces in it.
+    /// `pid (name) state parent group session …`, where the name may have parentheses and spaces in it.
     fn of(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (before, after) = text.rsplit_once(')')?;
         let mut fields = after.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
         let (_, name) = before.split_once('(')?;
-        Some(Self { name: name.to_owned(), state, parent })
+        Some(Self { name: name.to_owned(), state, parent, session })
     }
 
     fn command_line(&self, pid: i32) -> String {
