@@ -17,7 +17,7 @@ use towpath_testkit::{
     run_within, within,
 };
 
-use common::{EVERYTHING, command, connect_to, info, tool};
+use common::{EVERYTHING, command, connect_to, info, ours, tool};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -112,7 +112,7 @@ const CUT_OFF: [&str; 2] =
     [r#"sleep 1000 | "$0" >/dev/null & wait"#, r#"sleep 1000 | "$0" >/dev/null; true"#];
 
 fn wrapped(script: &str) -> ChildCommand {
-    ChildCommand::new("sh").args(["-c", script, EVERYTHING])
+    ours(ChildCommand::new("sh").args(["-c", script, EVERYTHING]))
 }
 
 fn runtime() -> Runtime {

@@ -1,6 +1,6 @@
 //! How a call fails, and how a link ends.
 
-use std::sync::Arc;
+use std::{error::Error, fmt, sync::Arc};
 
 use towpath_jsonrpc::ErrorObject;
 use towpath_raw::{End, ExchangeError, LaneError, MessageTooLarge, Timeout};
@@ -182,18 +182,41 @@ fn phase_text(phase: Phase) -> &'static str {
 }
 
 /// How a link ended.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LinkEnd {
     /// Our own side closed it, or dropped it.
-    #[error("the connection was closed on this side")]
     ClosedHere,
-    /// The peer closed its direction.
-    #[error("the peer has closed the connection{}", explain(.0))]
+    /// The peer closed its direction. Its source is why, if anybody knows: the exit of a child process, say.
     PeerClosed(End),
     /// The lane failed.
-    #[error(transparent)]
-    Failed(#[from] LaneError),
+    Failed(LaneError),
+}
+
+impl fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkEnd::ClosedHere => f.write_str("the connection was closed on this side"),
+            LinkEnd::PeerClosed(end) => write!(f, "the peer has closed the connection{}", explain(end)),
+            LinkEnd::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for LinkEnd {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            LinkEnd::ClosedHere => None,
+            LinkEnd::PeerClosed(end) => end.explanation.as_deref().map(|why| why as &(dyn Error + 'static)),
+            LinkEnd::Failed(error) => error.source(),
+        }
+    }
+}
+
+impl From<LaneError> for LinkEnd {
+    fn from(error: LaneError) -> Self {
+        LinkEnd::Failed(error)
+    }
 }
 
 fn explain(end: &End) -> String {
@@ -237,4 +260,26 @@ pub enum CancelReason {
     LinkEnded,
     /// It has been answered: there is nothing left to cancel.
     RequestEnded,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn why_a_peer_has_closed_is_in_the_text_and_among_the_sources() {
+        let why = Some(Arc::new(io::Error::other("exit status 3")) as towpath_raw::Explanation);
+        let peer_closed = LinkEnd::PeerClosed(End { truncated_bytes: 7, explanation: why.clone() });
+        let failed = LinkEnd::from(LaneError::Closed { peer: "p".into(), explanation: why });
+        for end in [peer_closed, failed] {
+            let error = NotifyError::Closed(end.clone());
+            assert!(error.to_string().ends_with("exit status 3"), "{error}");
+            let source = end.source().map(ToString::to_string);
+            assert_eq!(source.as_deref(), Some("exit status 3"), "{end:?}");
+        }
+        assert!(LinkEnd::ClosedHere.source().is_none());
+        assert!(LinkEnd::PeerClosed(End::default()).source().is_none());
+    }
 }

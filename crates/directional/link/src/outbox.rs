@@ -177,11 +177,6 @@ impl Outbox {
         }
     }
 
-    /// Whether the request of a call is still here.
-    pub(crate) fn holds(&self, id: u64) -> bool {
-        self.frames.iter().any(|f| f.origin == Origin::Call(id))
-    }
-
     /// Takes the request of a call back, if it is still here.
     pub(crate) fn retract(&mut self, id: u64) -> bool {
         let Some(at) = self.frames.iter().position(|f| f.origin == Origin::Call(id)) else { return false };

@@ -34,7 +34,8 @@ pub trait Service: Send + 'static {
     /// The error that the peer gets for what is wrong on the level of the link. `None`: it gets nothing.
     fn reply_to_fault(&self, fault: &Fault) -> Option<ErrorObject>;
 
-    /// Bytes that were no message were passed over.
+    /// Bytes that were no message were passed over. What it does must not block: the link reads on when it returns.
+    /// A panic is counted, and harms nothing else.
     fn skipped(&mut self, skipped: &Skipped) {
         let _ = skipped;
     }

@@ -270,14 +270,14 @@ impl State {
 
     /// Ends all calls in flight and refuses further ones; gives the wakers of those who wait. `phase` knows which
     /// of them were sent.
-    pub(crate) fn end_calls(&mut self, end: &LinkEnd, phase: impl Fn(&Self, u64) -> Phase) -> Vec<Wake> {
+    pub(crate) fn end_calls(&mut self, end: &LinkEnd, phase: impl Fn(u64) -> Phase) -> Vec<Wake> {
         if self.ended.is_none() {
             self.ended = Some(end.clone());
         }
         let in_flight: Vec<_> = self.outgoing.drain().collect();
         let mut wakers = Vec::with_capacity(in_flight.len());
         for (id, key) in in_flight {
-            let phase = phase(self, id);
+            let phase = phase(id);
             wakers.extend(self.fail_call(key, Failure::Closed(end.clone(), phase)));
         }
         wakers

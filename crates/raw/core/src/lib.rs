@@ -4,7 +4,8 @@
 //! cannot describe HTTP and an HTTP exchange cannot describe a pipe:
 //!
 //! - a [`Lane`] is a duplex of frames in two halves, a [`FrameSource`] and a [`FrameSink`], so that a pending
-//!   receive never blocks a send: stdio, child processes, sockets, in-memory pairs;
+//!   receive never blocks a send: stdio, child processes, sockets, in-memory pairs.
+//!   A [`Listen`] is where they come from when peers open them;
 //! - [`Connect`] and [`Accept`] are the two sides of HTTP: a head and a body out, a head and a stream of
 //!   chunks back.
 //!
@@ -54,6 +55,7 @@ mod exchange;
 mod frame;
 mod lane;
 mod limits;
+mod listen;
 mod scope;
 mod stall;
 mod sync;
@@ -65,6 +67,7 @@ pub use lane::{
     End, FrameSink, FrameSinkExt, FrameSource, FrameSourceExt, Inbound, Lane, Rejected, SkipReason, Skipped,
 };
 pub use limits::{LaneLimits, LaneTimeouts};
+pub use listen::{ConnectionLimit, Listen};
 pub use scope::{Drained, TaskScope};
 pub use stall::StallWatch;
 pub use sync::{Level, LockStats, LockTimeout, Mutex, MutexGuard};

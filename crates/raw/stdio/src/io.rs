@@ -109,6 +109,7 @@ impl<R> LineSource<R> {
 
 impl<R: AsyncRead + Unpin + Send> FrameSource for LineSource<R> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Inbound, LaneError>> {
+        let mut came = 0;
         loop {
             if let Some(inbound) = self.decoder.decode() {
                 return Poll::Ready(Ok(inbound));
@@ -117,15 +118,24 @@ impl<R: AsyncRead + Unpin + Send> FrameSource for LineSource<R> {
                 return Poll::Ready(Err(failure.clone()));
             }
             let Some(reader) = &mut self.reader else {
-                return Poll::Ready(Ok(self.decoder.finish().unwrap_or(Inbound::End(End::default()))));
+                let last = self.decoder.finish();
+                let end = End { truncated_bytes: self.decoder.truncated_bytes(), explanation: None };
+                return Poll::Ready(Ok(last.unwrap_or(Inbound::End(end))));
             };
+            if came >= PASSED_OVER_BYTES && !self.decoder.is_in_message() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // A dropped read has read nothing, so it can be made anew for every poll.
             let mut spare = self.decoder.spare();
             let read = ready!(pin!(reader.read_buf(&mut spare)).poll(cx));
             drop(spare);
             match read {
                 Ok(0) => self.reader = None,
-                Ok(bytes) => self.decoder.filled(bytes),
+                Ok(bytes) => {
+                    self.decoder.filled(bytes);
+                    came += bytes;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.reader = None;
@@ -139,6 +149,10 @@ impl<R: AsyncRead + Unpin + Send> FrameSource for LineSource<R> {
         }
     }
 }
+
+/// How much is passed over before others may run: a peer that writes blank lines, or a line without an end, faster than
+/// they can be read would keep its reader for itself.
+const PASSED_OVER_BYTES: usize = 256 << 10;
 
 /// The sending half of a lane of lines; see [`LineWriter`] for how frames are queued.
 ///

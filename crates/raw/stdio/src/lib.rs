@@ -1,11 +1,14 @@
-//! Newline-framed lanes for Towpath: own stdio, supervised child processes, any `AsyncRead + AsyncWrite`.
+//! Newline-framed lanes for Towpath: own stdio, supervised child processes, sockets, any `AsyncRead + AsyncWrite`.
 //!
-//! A line is a message, as in MCP's stdio transport. There are three ways in, and all give a
+//! A line is a message, as in MCP's stdio transport. There are four ways in, and all give a
 //! [`Lane`](towpath_raw::Lane):
 //!
 //! - [`OwnStdio::lane`] is the stdin and stdout of this process, for a server that a client has started;
 //! - [`ChildCommand::spawn`] starts a server as a [`ChildLane`], which owns the whole process tree;
-//! - [`IoLane::new`] takes any reader and writer: sockets, in-memory pairs.
+//! - [`SocketListener`] and [`SocketLane::connect`] are the two sides of a Unix socket or of TCP;
+//! - [`IoLane::new`] takes any reader and writer: in-memory pairs, say.
+//!
+//! [`Termination`] hears the signals that ask a process to end.
 //!
 //! Underneath is the codec, [`LineDecoder`] and [`LineWriter`], which does no I/O. Banners, blank lines, CRLF, a
 //! byte order mark and messages over the limit do not end a lane.
@@ -13,7 +16,7 @@
 //! # What it does not do
 //!
 //! It parses no JSON: whether a line is a message is decided by its first byte, and the rest by the layer above.
-//! It restarts no child. Own stdio and child processes need Linux.
+//! It restarts no child, and a socket has no encryption. Own stdio, child processes and sockets need Linux.
 //!
 //! # Example
 //!
@@ -34,9 +37,9 @@
 //! # Cancel safety
 //!
 //! The halves are poll-based: a dropped receive loses no byte, and a dropped send tears no frame. No constructor
-//! starts a task or needs a runtime; I/O is registered with the runtime in which a half is first polled. Dropping
-//! neither blocks nor needs a runtime either. [`wait_for_children`] is for the end of a program: it blocks until
-//! all trees that were dropped are gone.
+//! starts a task or needs a runtime, but for sockets, which belong to the runtime in which they are opened; other I/O is
+//! registered with the one in which a half is first polled. Dropping neither blocks nor needs a runtime either.
+//! [`wait_for_children`] is for the end of a program: it blocks until all trees that were dropped are gone.
 //!
 //! # Threads
 //!
@@ -54,11 +57,18 @@ mod io;
 mod line;
 mod own;
 mod pipe;
+mod signals;
+mod socket;
 
 pub use child::{
     ChildCommand, ChildExit, ChildHandle, ChildLane, ChildSink, ChildSource, ChildStatus, ChildTimeouts,
-    LeftChild, SpawnError, wait_for_children,
+    Environment, INHERITED_VARIABLES, LeftChild, SpawnError, wait_for_children,
 };
 pub use io::{IoLane, LineSink, LineSource};
 pub use line::{LineDecoder, LineWriter};
 pub use own::{OwnLane, OwnReader, OwnStdio, OwnStdioError, OwnWriter};
+pub use signals::{Signal, Termination};
+pub use socket::{
+    InvalidSocketAddress, SocketAddress, SocketError, SocketLane, SocketLimits, SocketListener,
+    SocketOptions, SocketReader, SocketTimeouts, SocketWriter,
+};

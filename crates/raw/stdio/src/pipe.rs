@@ -34,6 +34,16 @@ impl PipeReader {
     pub(crate) fn new(fd: OwnedFd) -> Self {
         Self(Lazy::Idle(fd))
     }
+
+    /// What could be read at once.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        let unread = match &self.0 {
+            Lazy::Idle(fd) => rustix::io::ioctl_fionread(fd),
+            Lazy::Live(live) => rustix::io::ioctl_fionread(live),
+            Lazy::Failed(_) => Ok(0),
+        };
+        unread.ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
+    }
 }
 
 impl PipeWriter {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use towpath_raw::{
     Frame, FrameSinkExt, FrameSourceExt, Inbound, Lane, LaneError, LaneLimits, LaneTimeouts, Rejected,
 };
-use towpath_stdio::{ChildCommand, ChildSource, ChildTimeouts, SpawnError};
+use towpath_stdio::{ChildCommand, ChildSource, ChildTimeouts, Environment, SpawnError};
 
 use common::within;
 
@@ -89,7 +89,7 @@ async fn the_child_gets_arguments_environment_and_directory_and_its_stderr_is_pa
     let line = tokio::task::spawn_blocking(move || seen.recv_timeout(common::DEADLINE));
     assert_eq!(line.await.expect("no panic").expect("a line"), "zero 1 none /");
     drop(lane);
-    let lane = sh("env >&2").env("ONE", "1").env_clear().env("TWO", "2").spawn().expect("sh starts");
+    let lane = sh("env >&2").environment(Environment::Empty).env("TWO", "2").spawn().expect("sh starts");
     let tail = within(lane.handle().exit()).await.stderr_tail;
     assert!(tail.contains("TWO=2") && !tail.contains("ONE") && !tail.contains("CARGO"), "{tail}");
 }

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use serde_json::{Value, json};
-use towpath::{Call, CallError, ChildCommand, Client, Implementation, Preference, RawJson};
+use towpath::{
+    Call, CallError, ChildCommand, Client, Implementation, Preference, RawJson, stdio::Environment,
+};
 
 /// The program under test.
 pub(crate) const EVERYTHING: &str = env!("CARGO_BIN_EXE_everything");
@@ -12,7 +14,12 @@ pub(crate) const ERAS: [Preference; 2] = [Preference::LegacyOnly, Preference::Mo
 
 /// A server of its own for every test.
 pub(crate) fn command() -> ChildCommand {
-    ChildCommand::new(EVERYTHING)
+    ours(ChildCommand::new(EVERYTHING))
+}
+
+/// By its environment a process is known as one of the test's, whoever its parent is by then.
+pub(crate) fn ours(command: ChildCommand) -> ChildCommand {
+    command.environment(Environment::All)
 }
 
 /// Who the clients of the tests are.

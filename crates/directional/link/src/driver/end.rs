@@ -6,16 +6,18 @@
 //! ```
 
 use std::{
+    collections::{HashSet, VecDeque},
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::time::Instant;
-use towpath_raw::{FrameSink, Lane, LaneError};
+use towpath_raw::{End, FrameSink, Lane, LaneError};
 
 use super::{Link, running::drop_quietly};
 use crate::{
     CancelReason, LinkEnd, Service,
+    outbox::{Origin, Outgoing},
     state::{Closing, State, Wake},
 };
 
@@ -68,7 +70,7 @@ impl<L: Lane, S: Service> Link<L, S> {
             && (self.is_idle(&self.shared.state.lock()) || Instant::now() >= *until)
         {
             let (end, until) = (end.clone(), after(self.shared.timeouts.close));
-            self.stop_everything(&end);
+            self.stop_everything(&end, self.write_end.is_none());
             self.stage = Stage::Closing { end, until };
         }
         if let Stage::Closing { end, until } = &self.stage {
@@ -91,9 +93,12 @@ impl<L: Lane, S: Service> Link<L, S> {
         if may_still_come {
             return None;
         }
-        // The end of the other direction knows more: how the child died, say.
         match (&self.read_end, error) {
-            (Some(end), LaneError::Closed { .. }) => Some(LinkEnd::PeerClosed(end.clone())),
+            // Either direction may know why, mostly the one that is read: how the child died, say.
+            (Some(end), LaneError::Closed { explanation, .. }) => {
+                let explanation = end.explanation.as_ref().or(explanation.as_ref()).cloned();
+                Some(LinkEnd::PeerClosed(End { explanation, ..end.clone() }))
+            }
             _ => Some(LinkEnd::Failed(error.clone())),
         }
     }
@@ -104,7 +109,9 @@ impl<L: Lane, S: Service> Link<L, S> {
             // No answer can come any more, and nobody listens.
             let wakers = {
                 let mut state = self.shared.state.lock();
-                let mut wakers = state.end_calls(&end, |state, id| self.phase(state, id));
+                let unsent = take_calls_back(&mut state, &mut self.queue);
+                let writes_on = self.write_end.is_none();
+                let mut wakers = state.end_calls(&end, |id| self.phase(&unsent, id, writes_on));
                 for key in std::mem::take(&mut state.listens) {
                     wakers.extend(state.cancel_request(key, CancelReason::LinkEnded));
                 }
@@ -152,12 +159,14 @@ impl<L: Lane, S: Service> Link<L, S> {
             && (self.is_flushed() || self.write_end.is_some())
     }
 
-    fn stop_everything(&mut self, end: &LinkEnd) {
+    /// `writes_on`: the lane is still to be closed, with what it holds.
+    fn stop_everything(&mut self, end: &LinkEnd, writes_on: bool) {
         let shared = std::sync::Arc::clone(&self.shared);
         let wakers = {
             let mut state = shared.state.lock();
             state.over = true;
-            let mut wakers = state.end_calls(end, |state, id| self.phase(state, id));
+            let unsent = take_calls_back(&mut state, &mut self.queue);
+            let mut wakers = state.end_calls(end, |id| self.phase(&unsent, id, writes_on));
             state.stats.requests_cut += state.incoming.len() as u64;
             let cells = state.incoming.drain().filter_map(|(_, _, request)| request.cell);
             wakers.extend(cells.map(|cell| Wake::Cancelled(cell, CancelReason::LinkEnded)));
@@ -172,7 +181,7 @@ impl<L: Lane, S: Service> Link<L, S> {
     }
 
     fn finish(&mut self, end: LinkEnd) -> LinkEnd {
-        self.stop_everything(&end);
+        self.stop_everything(&end, false);
         self.stage = Stage::Over;
         end
     }
@@ -181,9 +190,21 @@ impl<L: Lane, S: Service> Link<L, S> {
 impl<L: Lane, S: Service> Drop for Link<L, S> {
     fn drop(&mut self) {
         if !matches!(self.stage, Stage::Over) {
-            self.stop_everything(&LinkEnd::ClosedHere);
+            self.stop_everything(&LinkEnd::ClosedHere, false);
         }
     }
+}
+
+/// Takes requests of ours back that the sink has not taken yet: no answer can come, and whoever asked may ask
+/// somebody else, since they were not sent.
+fn take_calls_back(state: &mut State, queue: &mut VecDeque<Outgoing>) -> HashSet<u64> {
+    state.outbox.take_into(queue);
+    let mut unsent = HashSet::new();
+    queue.retain(|waits| match waits.origin {
+        Origin::Call(id) => !unsent.insert(id),
+        _ => true,
+    });
+    unsent
 }
 
 /// So long from now; a time that no clock reaches is far away.

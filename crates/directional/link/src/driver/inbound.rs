@@ -44,6 +44,8 @@ pub(super) enum Arrived {
     Batch(Route, Vec<Result<Message, EnvelopeError>>),
     Rejected(Route, Rejected),
     Failed(Route, ExchangeError),
+    /// So many bytes of a message, and the end.
+    CutOff(usize),
 }
 
 /// How a message came, and how its answer goes back.
@@ -65,12 +67,10 @@ enum Work {
 impl<L: Lane, S: Service> Link<L, S> {
     /// Reads what is there, up to a round's share, and handles it; whether there was anything.
     pub(super) fn read(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        let mut bytes = 0;
-        while self.read_end.is_none()
-            && self.may_read()
-            && self.inbox.len() < ROUND_MESSAGES
-            && bytes < ROUND_BYTES
-        {
+        let (mut bytes, mut taken) = (0, 0);
+        // What is passed over counts as well: a flood of it must not keep what shares the lane from running.
+        while self.read_end.is_none() && self.may_read() && taken < ROUND_MESSAGES && bytes < ROUND_BYTES {
+            taken += 1;
             if let Some((route, scan)) = &mut self.scan {
                 bytes += ROUND_BYTES;
                 if let Poll::Ready(parsed) = scan.advance(ROUND_BYTES) {
@@ -132,7 +132,9 @@ impl<L: Lane, S: Service> Link<L, S> {
                         "passed over bytes that are no message"
                     );
                 }
-                self.service.skipped(&skipped);
+                if catch_unwind(AssertUnwindSafe(|| self.service.skipped(&skipped))).is_err() {
+                    self.panics += 1;
+                }
                 skipped.length.clamp(1, ROUND_BYTES)
             }
             Inbound::Rejected(rejected) => {
@@ -140,6 +142,9 @@ impl<L: Lane, S: Service> Link<L, S> {
                 1
             }
             Inbound::End(end) => {
+                if end.truncated_bytes > 0 {
+                    self.inbox.push(Arrived::CutOff(end.truncated_bytes));
+                }
                 self.read_end = Some(end);
                 0
             }
@@ -201,6 +206,7 @@ impl<L: Lane, S: Service> Link<L, S> {
                     Arrived::Failed(route, error) => {
                         self.exchange_failed(&mut state, route, error, &mut wakers);
                     }
+                    Arrived::CutOff(bytes) => self.cut_off(&mut state, bytes),
                 }
             }
         }

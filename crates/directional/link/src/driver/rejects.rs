@@ -1,7 +1,7 @@
 //! What comes in and is not taken: refusals, messages that are none, messages that are too large.
 
 use bytes::Bytes;
-use towpath_jsonrpc::{Answer, EnvelopeError, EnvelopeLimits, Id, Kind, Message};
+use towpath_jsonrpc::{Answer, EnvelopeError, EnvelopeLimits, Id, Kind, Message, code};
 use towpath_mcp::Fault;
 use towpath_raw::{Lane, MessageTooLarge, Rejected, Route};
 
@@ -61,6 +61,19 @@ impl<L: Lane, S: Service> Link<L, S> {
             (None, None) => state.outbox.end_exchange(way.route),
         }
         self.unread_refusals = state.outbox.unread.refusals;
+    }
+
+    /// The beginning of a message before the end of what the peer sends. Who asked gets an error, if this side answers;
+    /// what was meant as an answer leaves its call to the end of the link, which explains more.
+    pub(super) fn cut_off(&mut self, state: &mut State, bytes: usize) {
+        state.stats.malformed += 1;
+        tracing::warn!(peer = %self.shared.peer, bytes, "the peer closed in the middle of a message");
+        let detail = format!("the input ended in the middle of a message ({bytes} bytes of it came)");
+        let fault = Fault::Malformed { code: code::PARSE_ERROR, reason: "not_json", detail };
+        if let Some(error) = self.service.answers().then(|| self.service.reply_to_fault(&fault)).flatten() {
+            state.outbox.push_error(Origin::Refusal, Route::LANE, None, &error);
+            self.unread_refusals = state.outbox.unread.refusals;
+        }
     }
 
     /// A message that was passed over. Its beginning mostly tells what it was: the call that it was to answer ends, or

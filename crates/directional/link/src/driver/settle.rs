@@ -1,5 +1,7 @@
 //! What has ended is settled: answers are queued, deadlines kept.
 
+use std::collections::HashSet;
+
 use tokio::time::Instant;
 use towpath_jsonrpc::{Deadline, Key, encode::TAIL};
 use towpath_mcp::Fault;
@@ -176,12 +178,15 @@ impl<L: Lane, S: Service> Link<L, S> {
         was_full && unread.notification_bytes < limit
     }
 
-    /// How far the request with this id got.
-    pub(super) fn phase(&self, state: &State, id: u64) -> Phase {
+    /// How far a request got that is ended with the link. What the sink has taken will be written before the lane is
+    /// closed, if it goes on to write: then it must not be repeated as if it were not.
+    pub(super) fn phase(&self, unsent: &HashSet<u64>, id: u64, writes_on: bool) -> Phase {
         let origin = Origin::Call(id);
-        let waits = state.outbox.holds(id)
-            || self.queue.iter().any(|waits| waits.origin == origin)
-            || self.handed.iter().any(|handed| handed.origin == origin);
-        if waits { Phase::NotSent } else { Phase::OutcomeUnknown }
+        let is_handed = || self.handed.iter().any(|handed| handed.origin == origin);
+        if unsent.contains(&id) || (!writes_on && is_handed()) {
+            Phase::NotSent
+        } else {
+            Phase::OutcomeUnknown
+        }
     }
 }

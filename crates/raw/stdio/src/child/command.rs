@@ -5,67 +5,16 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use towpath_raw::{LaneLimits, LaneTimeouts};
 
-use super::{ChildLane, SpawnError, log::OnLine};
-
-/// How long a child may take to end, step by step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChildTimeouts {
-    /// How long the tree may live on after its stdin was closed because nobody owns it. Default: 2 s.
-    ///
-    /// At the limit its process group gets SIGTERM. `Duration::MAX`: for ever. Worst case: a tree that is
-    /// nobody's lives this long.
-    pub exit_after_stdin_close: Duration,
-    /// How long the tree may live on after SIGTERM. Default: 2 s.
-    ///
-    /// At the limit its process group gets SIGKILL. `Duration::MAX`: for ever. Worst case: a tree that is
-    /// nobody's lives this long after SIGTERM.
-    pub exit_after_terminate: Duration,
-    /// How long the lane waits, after the end of the child's stdout or a write that failed, for the child's
-    /// exit, so that the end is explained. Default: 500 ms.
-    ///
-    /// At the limit the lane ends without an explanation. Zero: only what is known already. Worst case: the
-    /// news of the end comes this much later.
-    pub explain_after_eof: Duration,
-}
-
-impl Default for ChildTimeouts {
-    fn default() -> Self {
-        Self {
-            exit_after_stdin_close: Duration::from_secs(2),
-            exit_after_terminate: Duration::from_secs(2),
-            explain_after_eof: Duration::from_millis(500),
-        }
-    }
-}
-
-impl ChildTimeouts {
-    /// The same timeouts with another [`ChildTimeouts::exit_after_stdin_close`].
-    #[must_use]
-    pub fn with_exit_after_stdin_close(mut self, after: Duration) -> Self {
-        self.exit_after_stdin_close = after;
-        self
-    }
-
-    /// The same timeouts with another [`ChildTimeouts::exit_after_terminate`].
-    #[must_use]
-    pub fn with_exit_after_terminate(mut self, after: Duration) -> Self {
-        self.exit_after_terminate = after;
-        self
-    }
-
-    /// The same timeouts with another [`ChildTimeouts::explain_after_eof`].
-    #[must_use]
-    pub fn with_explain_after_eof(mut self, after: Duration) -> Self {
-        self.explain_after_eof = after;
-        self
-    }
-}
+use super::{
+    ChildLane, ChildTimeouts, Environment, SpawnError,
+    environment::{Change, Variables},
+    log::OnLine,
+};
+use crate::signals::Signal;
 
 /// A program to be started as a lane.
 ///
@@ -75,12 +24,12 @@ impl ChildTimeouts {
 pub struct ChildCommand {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
-    pub(super) clears_env: bool,
-    pub(super) env: Vec<(OsString, Option<OsString>)>,
+    pub(super) variables: Variables,
     pub(super) current_dir: Option<PathBuf>,
     pub(super) limits: LaneLimits,
     pub(super) timeouts: LaneTimeouts,
     pub(super) child_timeouts: ChildTimeouts,
+    pub(super) ends_with: Signal,
     pub(super) on_stderr_line: Option<OnLine>,
     pub(super) dies_with_us: bool,
     pub(super) pipe_bytes: Option<usize>,
@@ -88,16 +37,19 @@ pub struct ChildCommand {
 
 impl ChildCommand {
     /// A program, looked for in `PATH` unless it has a slash in it.
+    ///
+    /// That is the `PATH` which the child gets: ours, unless [`env`](Self::env) sets another. A child that gets none
+    /// is looked for where the system looks then, mostly `/bin` and `/usr/bin`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
             args: Vec::new(),
-            clears_env: false,
-            env: Vec::new(),
+            variables: Variables::default(),
             current_dir: None,
             limits: LaneLimits::default(),
             timeouts: LaneTimeouts::default(),
             child_timeouts: ChildTimeouts::default(),
+            ends_with: Signal::Terminate,
             on_stderr_line: None,
             dies_with_us: true,
             pipe_bytes: Some(256 << 10),
@@ -118,29 +70,42 @@ impl ChildCommand {
         self
     }
 
-    /// Sets a variable in the child's environment, which is ours otherwise.
+    /// Which of our variables the child gets. Default: [`Environment::Listed`].
+    ///
+    /// It is the ground on which [`env`](Self::env), [`env_remove`](Self::env_remove) and
+    /// [`inherit_env`](Self::inherit_env) build, whether they are called before or after it. Our environment is read
+    /// when the child is started.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.variables.ground = environment;
+        self
+    }
+
+    /// The child gets this variable of ours too, as it is, if we have it.
+    #[must_use]
+    pub fn inherit_env(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.variables.changes.push((name.as_ref().to_owned(), Change::Inherit));
+        self
+    }
+
+    /// Sets a variable in the child's environment. Of several settings of one variable the last one holds.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self.variables.changes.push((name.as_ref().to_owned(), Change::Set(value.as_ref().to_owned())));
         self
     }
 
     /// Takes a variable out of the child's environment.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
-        self.env.push((name.as_ref().to_owned(), None));
-        self
-    }
-
-    /// The child inherits no variable of ours.
-    #[must_use]
-    pub fn env_clear(mut self) -> Self {
-        self.clears_env = true;
-        self.env.clear();
+        self.variables.changes.push((name.as_ref().to_owned(), Change::Remove));
         self
     }
 
     /// Where the child runs. Default: where we do.
+    ///
+    /// A path that is not absolute is taken from where we are. A program with a slash in it that is not absolute,
+    /// `./server` say, is taken from this directory, and so is what is not absolute in `PATH`.
     #[must_use]
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.current_dir = Some(directory.as_ref().to_owned());
@@ -165,6 +130,17 @@ impl ChildCommand {
     #[must_use]
     pub fn child_timeouts(mut self, timeouts: ChildTimeouts) -> Self {
         self.child_timeouts = timeouts;
+        self
+    }
+
+    /// The signal that asks the child and its group to end, before SIGKILL. Default: [`Signal::Terminate`].
+    ///
+    /// It is sent when the tree has outlived its stdin for
+    /// [`exit_after_stdin_close`](ChildTimeouts::exit_after_stdin_close), by
+    /// [`ChildHandle::terminate`](super::ChildHandle::terminate), and to what a child leaves behind when it exits.
+    #[must_use]
+    pub fn ends_with(mut self, signal: Signal) -> Self {
+        self.ends_with = signal;
         self
     }
 

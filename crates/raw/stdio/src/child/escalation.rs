@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::signals::Signal;
+
 /// Where the end of a tree stands.
 ///
 /// ```text
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Escalation {
     after_stdin_close: Duration,
     after_terminate: Duration,
+    polite: Signal,
     state: State,
 }
 
@@ -29,13 +32,13 @@ enum State {
 /// What is to be sent to the whole group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signalled {
-    Terminate,
+    Terminate(Signal),
     Kill,
 }
 
 impl Escalation {
-    pub(super) fn new(after_stdin_close: Duration, after_terminate: Duration) -> Self {
-        Self { after_stdin_close, after_terminate, state: State::Alive }
+    pub(super) fn new(after_stdin_close: Duration, after_terminate: Duration, polite: Signal) -> Self {
+        Self { after_stdin_close, after_terminate, polite, state: State::Alive }
     }
 
     /// Nobody owns the tree any more, so its stdin is closed.
@@ -50,7 +53,7 @@ impl Escalation {
         match self.state {
             State::Alive | State::Closing(_) => {
                 self.state = State::Terminating(now.checked_add(self.after_terminate));
-                Some(Signalled::Terminate)
+                Some(Signalled::Terminate(self.polite))
             }
             State::Terminating(_) | State::Killing => None,
         }
@@ -104,13 +107,13 @@ mod tests {
     #[test]
     fn each_grace_time_lasts_as_long_as_its_setting() {
         let start = Instant::now();
-        let mut tree = Escalation::new(CLOSE, TERMINATE);
+        let mut tree = Escalation::new(CLOSE, TERMINATE, Signal::HangUp);
         assert_eq!((tree.deadline(), tree.tick(start + CLOSE * 100)), (None, None));
         tree.end(start);
         assert!(tree.has_begun());
         assert_eq!(tree.deadline(), Some(start + CLOSE));
         assert_eq!(tree.tick(start + CLOSE - JUST_BEFORE), None);
-        assert_eq!(tree.tick(start + CLOSE), Some(Signalled::Terminate));
+        assert_eq!(tree.tick(start + CLOSE), Some(Signalled::Terminate(Signal::HangUp)));
         let terminated = start + CLOSE;
         assert_eq!(tree.deadline(), Some(terminated + TERMINATE));
         assert_eq!(tree.tick(terminated + TERMINATE - JUST_BEFORE), None);
@@ -122,8 +125,8 @@ mod tests {
     #[test]
     fn a_second_order_never_restarts_a_grace_time() {
         let start = Instant::now();
-        let mut tree = Escalation::new(CLOSE, TERMINATE);
-        assert_eq!(tree.terminate(start), Some(Signalled::Terminate));
+        let mut tree = Escalation::new(CLOSE, TERMINATE, Signal::HangUp);
+        assert_eq!(tree.terminate(start), Some(Signalled::Terminate(Signal::HangUp)));
         let later = start + Duration::from_secs(1);
         tree.end(later);
         assert_eq!(tree.terminate(later), None);
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_grace_time_beyond_the_clock_is_for_ever() {
-        let mut tree = Escalation::new(Duration::MAX, TERMINATE);
+        let mut tree = Escalation::new(Duration::MAX, TERMINATE, Signal::Terminate);
         tree.end(Instant::now());
         assert_eq!(tree.deadline(), None);
     }

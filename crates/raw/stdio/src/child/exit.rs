@@ -1,6 +1,8 @@
 //! How a child process ended.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, iter, time::Duration};
+
+use towpath_raw::Explanation;
 
 /// How a child process ended, when, and what it said last.
 ///
@@ -36,6 +38,34 @@ pub enum ChildStatus {
 impl ChildExit {
     pub(super) fn new(status: ChildStatus, after: Duration, stderr_tail: String) -> Self {
         Self { status, after, stderr_tail }
+    }
+
+    /// The exit that caused this error, if one did: the first one among the error and its sources.
+    ///
+    /// Each error that the death of a child causes, of the lane or of a layer above, has it there.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use towpath_raw::{Frame, FrameSinkExt, Lane};
+    /// use towpath_stdio::{ChildCommand, ChildExit, ChildStatus};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let lane = ChildCommand::new("false").spawn()?;
+    /// lane.handle().exit().await;
+    /// let (_source, mut sink) = lane.split();
+    /// let error = sink.send(Frame::from(bytes::Bytes::from("{}"))).await.unwrap_err();
+    /// let exit = ChildExit::cause_of(&error).unwrap();
+    /// assert_eq!(exit.status, ChildStatus::Code(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a ChildExit> {
+        iter::successors(Some(error), |&error| error.source()).find_map(|error| {
+            // An explanation is an error that is shared, and of its own type.
+            error.downcast_ref().or_else(|| error.downcast_ref::<Explanation>()?.downcast_ref())
+        })
     }
 
     /// Whether it ended by itself, with code 0.

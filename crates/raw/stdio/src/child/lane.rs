@@ -1,20 +1,19 @@
 //! A child as a lane, and the handle to its process.
 
 use std::{
-    fmt,
-    future::Future,
     os::fd::OwnedFd,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::{sync::watch, time::timeout};
-use towpath_raw::{End, Explanation, Frame, FrameSink, FrameSource, Inbound, Lane, LaneError};
+use towpath_raw::{End, Frame, FrameSink, FrameSource, Inbound, Lane, LaneError};
 
 use super::{
     ChildCommand, ChildExit,
+    explain::{ExitWatch, Explain, exited},
+    stdin::Stdin,
+    stdout::Stdout,
     tree::{Order, Shared},
 };
 use crate::{
@@ -28,11 +27,13 @@ use crate::{
 ///
 /// The process, and every process of its group, belongs to both halves of the lane and to every
 /// [`ChildHandle`]. When the last of them is dropped, one thread of this process, which needs no runtime, ends
-/// the group: its stdin is closed by then; after [`exit_after_stdin_close`] it gets SIGTERM, after
-/// [`exit_after_terminate`] SIGKILL, and then its leader is reaped. When the child exits by itself, what it has
-/// started and left behind gets SIGTERM at once, and SIGKILL after the same time.
+/// the group: its stdin is closed by then; after [`exit_after_stdin_close`] it gets SIGTERM (or another signal:
+/// [`ChildCommand::ends_with`]), after [`exit_after_terminate`] SIGKILL, and then its leader is reaped. When the child
+/// exits by itself, what it has started and left behind gets SIGTERM at once, and SIGKILL after the same time.
 ///
-/// A process that leaves the group (`setsid`) has left the tree.
+/// A process that leaves the group (`setsid`) has left the tree. It may hold the child's stdin and stdout all the same:
+/// the lane does not wait for it. When the child has exited, a send fails at once, and the source gives what there is
+/// and ends after [`drain_after_exit`](crate::ChildTimeouts::drain_after_exit).
 ///
 /// Other code of this process must not take the news of the child's exit: see
 /// [`ChildStatus::Unknown`](crate::ChildStatus::Unknown).
@@ -68,26 +69,22 @@ pub struct ChildLane {
 impl ChildLane {
     pub(super) fn new(shared: Arc<Shared>, stdin: OwnedFd, stdout: OwnedFd, options: &ChildCommand) -> Self {
         let handle = ChildHandle { owner: Arc::new(Owner(shared)) };
-        let explain = || Explain {
-            exit: handle.owner.0.exit.subscribe(),
-            after: options.child_timeouts.explain_after_eof,
-            waiting: None,
-        };
+        let exit = &handle.owner.0.exit;
+        let timeouts = &options.child_timeouts;
+        let explain = || Explain::new(exit.subscribe(), timeouts.explain_after_eof);
+        let stdin = Stdin::new(PipeWriter::new(stdin), ExitWatch::new(exit.subscribe()));
+        let exit_watch = ExitWatch::new(exit.subscribe());
+        let stdout = Stdout::new(PipeReader::new(stdout), exit_watch, timeouts.drain_after_exit);
         let peer = &handle.owner.0.peer;
         Self {
             source: ChildSource {
-                lines: LineSource::new(PipeReader::new(stdout), peer.clone(), &options.limits),
+                lines: LineSource::new(stdout, peer.clone(), &options.limits),
                 end: None,
                 explain: explain(),
                 _owner: handle.owner.clone(),
             },
             sink: ChildSink {
-                lines: LineSink::new(
-                    PipeWriter::new(stdin),
-                    peer.clone(),
-                    &options.limits,
-                    &options.timeouts,
-                ),
+                lines: LineSink::new(stdin, peer.clone(), &options.limits, &options.timeouts),
                 explain: explain(),
                 _owner: handle.owner.clone(),
             },
@@ -148,7 +145,16 @@ impl ChildHandle {
         self.owner.0.exit.borrow().as_deref().cloned()
     }
 
-    /// Ends the child and its group politely, with SIGTERM, and with SIGKILL after
+    /// The end of what the child has written to stderr so far: at most 8 lines and 2 KiB, made printable. When it has
+    /// exited, the same text as in [`ChildExit`].
+    pub fn stderr_tail(&self) -> String {
+        match &*self.owner.0.exit.borrow() {
+            Some(exit) => exit.stderr_tail.clone(),
+            None => self.owner.0.tail.text(),
+        }
+    }
+
+    /// Ends the child and its group politely, with the signal of [`ChildCommand::ends_with`], and with SIGKILL after
     /// [`exit_after_terminate`](crate::ChildTimeouts::exit_after_terminate). It does not wait.
     pub fn terminate(&self) {
         self.owner.0.order(Order::Terminate);
@@ -173,7 +179,7 @@ impl Drop for Owner {
 /// What a child writes to its stdout.
 #[derive(Debug)]
 pub struct ChildSource {
-    lines: LineSource<PipeReader>,
+    lines: LineSource<Stdout>,
     end: Option<End>,
     explain: Explain,
     // After the pipe: fields drop in order.
@@ -198,7 +204,7 @@ impl FrameSource for ChildSource {
 /// What a child reads from its stdin.
 #[derive(Debug)]
 pub struct ChildSink {
-    lines: LineSink<PipeWriter>,
+    lines: LineSink<Stdin>,
     explain: Explain,
     // After the pipe: fields drop in order.
     _owner: Arc<Owner>,
@@ -252,48 +258,4 @@ impl FrameSink for ChildSink {
     fn frames_begun(&self) -> u64 {
         self.lines.frames_begun()
     }
-}
-
-type Exit = watch::Receiver<Option<Arc<ChildExit>>>;
-
-/// Waits a little for the exit that explains the end of a direction.
-struct Explain {
-    exit: Exit,
-    after: Duration,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl Explain {
-    fn now(&self) -> Option<Explanation> {
-        self.exit.borrow().clone().map(|exit| exit as Explanation)
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Explanation>> {
-        if let Some(explanation) = self.now() {
-            return Poll::Ready(Some(explanation));
-        }
-        if self.after.is_zero() {
-            return Poll::Ready(None);
-        }
-        let (exit, after) = (&self.exit, self.after);
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let exit = exited(exit.clone());
-            Box::pin(async move { drop(timeout(after, exit).await) })
-        });
-        ready!(waiting.as_mut().poll(cx));
-        // Whoever asks again after the deadline gets what is known then.
-        self.after = Duration::ZERO;
-        self.waiting = None;
-        Poll::Ready(self.now())
-    }
-}
-
-impl fmt::Debug for Explain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Explain").field("after", &self.after).finish_non_exhaustive()
-    }
-}
-
-async fn exited(mut exit: Exit) -> Option<Arc<ChildExit>> {
-    exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone())
 }

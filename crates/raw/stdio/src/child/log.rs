@@ -18,7 +18,7 @@ use std::{
 
 use tracing::level_filters::LevelFilter;
 
-use super::stderr::printable;
+use super::tail::printable;
 
 /// Called with each line of stderr, on the thread that this module starts.
 pub(super) type OnLine = Arc<dyn Fn(&str) + Send + Sync>;

@@ -253,8 +253,12 @@ impl Thread {
         let peer: Arc<str> = format!("child {} ({name})", child.id()).into();
         let shared = Arc::new(Shared::new(peer.clone(), pid, self.wake.clone()));
         let timeouts = &options.child_timeouts;
-        let escalation = Escalation::new(timeouts.exit_after_stdin_close, timeouts.exit_after_terminate);
-        let log = StderrLog::new(Audience::new(peer, options.on_stderr_line.clone()));
+        let escalation = Escalation::new(
+            timeouts.exit_after_stdin_close,
+            timeouts.exit_after_terminate,
+            options.ends_with,
+        );
+        let log = StderrLog::new(Audience::new(peer, options.on_stderr_line.clone()), shared.tail.clone());
         let tree = Tree::new(shared.clone(), name, child, (pidfd, stderr), log, escalation);
         self.trees.insert(id, tree);
         Ok(ChildLane::new(shared, stdin, stdout, &options))
@@ -305,7 +309,7 @@ impl Thread {
             }
         }
         for tree in gone.into_iter().filter_map(|id| self.trees.remove(&id)) {
-            tree.reap();
+            tree.reap(&mut self.buffer);
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::OFlags,
+    fs::{Access, AtFlags, CWD, OFlags},
     pipe::{PipeFlags, pipe_with},
     process::{Signal, getppid, set_parent_process_death_signal},
 };
@@ -51,6 +51,28 @@ pub enum SpawnError {
         /// What was to be started.
         program: String,
     },
+    /// Its name, an argument, a variable or the directory holds a NUL byte, which the system takes for the end.
+    #[error(
+        "cannot start `{program}`: its name, an argument, a variable of its environment or its directory holds a NUL byte"
+    )]
+    Nul {
+        /// What was to be started.
+        program: String,
+    },
+    /// Its arguments and its environment are larger than the system takes: in all, a quarter of the stack's limit; each
+    /// of them, 128 KiB.
+    #[error(
+        "cannot start `{program}`: its arguments and its environment are too long ({arguments_bytes} and \
+         {environment_bytes} bytes); give large values in a file or on stdin, or raise the limit on the stack (ulimit -s)"
+    )]
+    TooLong {
+        /// What was to be started.
+        program: String,
+        /// The size of its arguments.
+        arguments_bytes: usize,
+        /// The size of its environment: see [`ChildCommand::environment`].
+        environment_bytes: usize,
+    },
     /// The operating system refused: too many processes or descriptors, or no memory.
     #[error(
         "cannot start `{program}`: {source}; check the limits on processes and open files (ulimit -u, -n)"
@@ -75,11 +97,9 @@ pub(super) struct SpawnRequest {
 }
 
 pub(super) fn spawn(options: ChildCommand) -> Result<ChildLane, SpawnError> {
-    let program = options.program.to_string_lossy().into_owned();
-    let directory = options.current_dir.clone();
     // If it fails, what the callback owns is dropped here and not by the thread that owns all children.
-    let _on_stderr_line = options.on_stderr_line.clone();
-    prepare(options).and_then(reaper::spawn).map_err(|error| explain(program, directory, error))
+    let asked = options.clone();
+    prepare(options).and_then(reaper::spawn).map_err(|error| explain(&asked, error))
 }
 
 fn prepare(options: ChildCommand) -> io::Result<SpawnRequest> {
@@ -97,15 +117,7 @@ fn prepare(options: ChildCommand) -> io::Result<SpawnRequest> {
         .stdout(Stdio::from(child_stdout))
         .stderr(Stdio::from(child_stderr))
         .process_group(0);
-    if options.clears_env {
-        command.env_clear();
-    }
-    for (name, value) in &options.env {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    command.env_clear().envs(options.variables.resolve());
     if let Some(directory) = &options.current_dir {
         command.current_dir(directory);
     }
@@ -138,16 +150,40 @@ fn name_of(program: &OsString) -> String {
     path.file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
-fn explain(program: String, directory: Option<PathBuf>, error: io::Error) -> SpawnError {
-    if let Some(directory) = directory
-        && let Err(source) = std::fs::read_dir(&directory)
-        && source.kind() == error.kind()
+fn explain(asked: &ChildCommand, error: io::Error) -> SpawnError {
+    let program = asked.program.to_string_lossy().into_owned();
+    let is_about_a_path = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+    );
+    if is_about_a_path
+        && let Some(directory) = &asked.current_dir
+        && let Err(source) = can_enter(directory)
     {
-        return SpawnError::Directory { program, directory, source: Arc::new(source) };
+        return SpawnError::Directory { program, directory: directory.clone(), source: Arc::new(source) };
     }
     match error.kind() {
         io::ErrorKind::NotFound => SpawnError::NotFound { has_directory: program.contains('/'), program },
         io::ErrorKind::PermissionDenied => SpawnError::PermissionDenied { program },
+        // The standard library looks for it before it starts anything.
+        io::ErrorKind::InvalidInput => SpawnError::Nul { program },
+        io::ErrorKind::ArgumentListTooLong => {
+            let variables = asked.variables.resolve();
+            SpawnError::TooLong {
+                program,
+                arguments_bytes: asked.args.iter().map(|arg| arg.len() + 1).sum(),
+                environment_bytes: variables.iter().map(|(name, value)| name.len() + value.len() + 2).sum(),
+            }
+        }
         _ => SpawnError::Io { program, source: Arc::new(error) },
     }
+}
+
+/// Without a descriptor: there may be none.
+fn can_enter(directory: &Path) -> io::Result<()> {
+    if !directory.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let flags = AtFlags::EACCESS;
+    rustix::fs::accessat(CWD, directory, Access::EXEC_OK, flags).map_err(io::Error::from)
 }

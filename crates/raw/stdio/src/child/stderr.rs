@@ -1,15 +1,15 @@
-//! What a child writes to stderr: kept in a bounded ring, passed on by line.
+//! What a child writes to stderr: its end is kept, and it is passed on by line.
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use memchr::memchr;
 
-use super::log::Audience;
+use super::{log::Audience, tail::Tail};
 
 /// The stderr of one child.
 pub(super) struct StderrLog {
     audience: Arc<Audience>,
-    ring: VecDeque<u8>,
+    tail: Arc<Tail>,
     /// The line that is not at its end yet.
     line: Vec<u8>,
     /// The lines that have ended and were not passed on: at most what one push brings.
@@ -17,8 +17,8 @@ pub(super) struct StderrLog {
 }
 
 impl StderrLog {
-    pub(super) fn new(audience: Arc<Audience>) -> Self {
-        Self { audience, ring: VecDeque::new(), line: Vec::new(), lines: Vec::new() }
+    pub(super) fn new(audience: Arc<Audience>, tail: Arc<Tail>) -> Self {
+        Self { audience, tail, line: Vec::new(), lines: Vec::new() }
     }
 
     /// Who hears of the child.
@@ -28,11 +28,7 @@ impl StderrLog {
 
     /// The child has written this.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let last = bytes.get(bytes.len().saturating_sub(RING_BYTES)..).unwrap_or_default();
-        let excess = (self.ring.len() + last.len()).saturating_sub(RING_BYTES);
-        self.ring.drain(..excess);
-        self.ring.extend(last);
-
+        self.tail.push(bytes);
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = LINE_BYTES - self.line.len();
@@ -62,19 +58,6 @@ impl StderrLog {
         self.audience.finish();
     }
 
-    /// The end of it: at most [`TAIL_LINES`] lines and [`TAIL_BYTES`] bytes, printable.
-    pub(super) fn tail(&self) -> String {
-        let skipped = self.ring.len().saturating_sub(TAIL_BYTES);
-        let last: Vec<u8> = self.ring.iter().skip(skipped).copied().collect();
-        let text = printable(&last);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let mut tail = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default().join("\n");
-        // Replacement characters are larger than what they stand for.
-        let cut = (0..=tail.len()).find(|at| tail.is_char_boundary(*at) && tail.len() - at <= TAIL_BYTES);
-        tail.drain(..cut.unwrap_or(0));
-        tail
-    }
-
     fn end_line(&mut self) {
         self.lines.append(&mut self.line);
         self.lines.push(b'\n');
@@ -90,20 +73,12 @@ impl StderrLog {
 
 impl fmt::Debug for StderrLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StderrLog").field("held_bytes", &self.ring.len()).finish_non_exhaustive()
+        f.debug_struct("StderrLog").field("tail", &self.tail).finish_non_exhaustive()
     }
 }
 
-pub(super) fn printable(bytes: &[u8]) -> String {
-    let keep = |char: char| if char.is_control() && !matches!(char, '\n' | '\t') { '?' } else { char };
-    String::from_utf8_lossy(bytes).replace("\r\n", "\n").chars().map(keep).collect()
-}
-
-const RING_BYTES: usize = 32 << 10;
 /// A longer line is passed on in pieces.
 const LINE_BYTES: usize = 4 << 10;
-const TAIL_LINES: usize = 8;
-const TAIL_BYTES: usize = 2 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +92,8 @@ mod tests {
     fn log() -> (StderrLog, Receiver<String>) {
         let (lines, heard) = mpsc::channel();
         let on_line = move |line: &str| lines.send(line.to_owned()).expect("the test listens");
-        (StderrLog::new(Audience::new("child 1 (x)".into(), Some(Arc::new(on_line)))), heard)
+        let audience = Audience::new("child 1 (x)".into(), Some(Arc::new(on_line)));
+        (StderrLog::new(audience, Arc::new(Tail::new())), heard)
     }
 
     /// All lines, after the last of them.
@@ -145,29 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_held_within_the_ring_and_a_long_line_in_pieces() {
+    fn a_flood_is_not_held_and_a_long_line_is_passed_on_in_pieces() {
         let (mut log, lines) = log();
         for _ in 0..40 {
             log.push(&[b'x'; 10_000]);
         }
-        assert!(log.ring.len() <= RING_BYTES && log.line.len() <= LINE_BYTES && log.lines.is_empty());
+        assert!(log.line.len() <= LINE_BYTES && log.lines.is_empty());
         log.finish();
         let lines = heard(log, &lines);
         assert_eq!(lines.iter().map(String::len).sum::<usize>(), 400_000);
         assert!(lines.iter().all(|line| line.len() <= LINE_BYTES));
-    }
-
-    #[test]
-    fn the_tail_is_short_and_printable() {
-        let (mut log, _lines) = log();
-        for line in 0..20 {
-            log.push(format!("\x1b[31mline {line}\x1b[0m\n").as_bytes());
-        }
-        let tail = log.tail();
-        assert_eq!(tail.lines().count(), TAIL_LINES);
-        assert!(tail.starts_with("?[31mline 12") && tail.ends_with("line 19?[0m"), "{tail}");
-        log.push(&[0xff; 100_000]);
-        assert!(log.tail().len() <= TAIL_BYTES);
     }
 
     #[test]
@@ -177,10 +140,12 @@ mod tests {
             calls.send(()).expect("the test listens");
             panic!("in a callback")
         };
-        let mut broken = StderrLog::new(Audience::new("child 1 (x)".into(), Some(Arc::new(on_line))));
+        let tail = Arc::new(Tail::new());
+        let audience = Audience::new("child 1 (x)".into(), Some(Arc::new(on_line)));
+        let mut broken = StderrLog::new(audience, tail.clone());
         broken.push(b"one\ntwo\n");
         broken.push(b"three\n");
-        assert_eq!(broken.tail(), "one\ntwo\nthree");
+        assert_eq!(tail.text(), "one\ntwo\nthree");
         broken.close();
         let (mut log, lines) = log();
         log.push(b"of another child\n");

@@ -22,6 +22,7 @@ use super::{
     group::{Member, members, own_session},
     log::Severity,
     stderr::StderrLog,
+    tail::Tail,
 };
 
 /// What a tree and its owners share.
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) peer: Arc<str>,
     pub(super) pid: Pid,
     pub(super) exit: watch::Sender<Option<Arc<ChildExit>>>,
+    pub(super) tail: Arc<Tail>,
     /// What the owners want, as flags: room for every order there is, so giving one cannot fail.
     orders: AtomicU8,
     wake: Arc<OwnedFd>,
@@ -48,7 +50,8 @@ pub(super) enum Order {
 
 impl Shared {
     pub(super) fn new(peer: Arc<str>, pid: Pid, wake: Arc<OwnedFd>) -> Self {
-        Self { peer, pid, exit: watch::Sender::new(None), orders: AtomicU8::new(0), wake }
+        let (exit, tail) = (watch::Sender::new(None), Arc::new(Tail::new()));
+        Self { peer, pid, exit, tail, orders: AtomicU8::new(0), wake }
     }
 
     /// Gives an order: neither waits nor needs a runtime.
@@ -180,12 +183,8 @@ impl Tree {
         let after = self.started.elapsed();
         self.pidfd = None;
         self.to_be_counted = true;
-        for _ in 0..LAST_READS {
-            if !self.read_stderr(buffer) {
-                break;
-            }
-        }
-        let exit = Arc::new(ChildExit::new(status, after, self.log.tail()));
+        self.drain_stderr(buffer);
+        let exit = Arc::new(ChildExit::new(status, after, self.shared.tail.text()));
         // Before it is told to anybody else: nothing may come between an exit and those who wait for it.
         self.shared.exit.send_replace(Some(exit.clone()));
         if let Err(error) = peeked {
@@ -227,8 +226,18 @@ impl Tree {
         }
     }
 
+    /// Reads what is there, at least what was there when this began.
+    fn drain_stderr(&mut self, buffer: &mut [u8]) {
+        for _ in 0..LAST_READS {
+            if !self.read_stderr(buffer) {
+                break;
+            }
+        }
+    }
+
     /// Nobody is left: ends the tree.
-    pub(super) fn reap(mut self) {
+    pub(super) fn reap(mut self, buffer: &mut [u8]) {
+        self.drain_stderr(buffer);
         // Should a process have hidden from the count by forking, it ends here; the number is still ours.
         self.kill();
         if let Err(error) = self.child.wait() {
@@ -244,7 +253,7 @@ impl Tree {
     fn signal(&self, signalled: Option<Signalled>) {
         let signal = match signalled {
             None => return,
-            Some(Signalled::Terminate) => Signal::TERM,
+            Some(Signalled::Terminate(polite)) => polite.to_send(),
             Some(Signalled::Kill) => Signal::KILL,
         };
         if !self.holds_number() && !self.sees_a_member() {
@@ -273,108 +282,9 @@ impl Tree {
     }
 }
 
-/// What the largest pipe can hold is read after the leader's exit; what others of its group go on writing then
-/// is read when its turn comes.
+/// What the largest pipe can hold is read at the end of the leader and of the group; what others go on writing after
+/// that of the leader is read when its turn comes.
 const LAST_READS: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        env,
-        io::{BufRead, BufReader},
-        os::unix::process::CommandExt,
-        process::{Command, Stdio},
-        time::Duration,
-    };
-
-    use rustix::{
-        event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
-        process::{PidfdFlags, kill_process, pidfd_open},
-    };
-
-    use super::*;
-    use crate::child::log::Audience;
-
-    const ROLE: &str = "TOWPATH_TEST_OTHER_PARENT";
-
-    /// Another parent, when the test has started it: it has a child that leads a group of two.
-    #[test]
-    fn other_parent() {
-        if env::var_os(ROLE).is_some() {
-            let script = "echo; echo pid $$; sleep 1000 & echo pid $!; wait";
-            let mut leader = Command::new("sh");
-            // What a failed test leaves behind must not hold the stderr of its runner.
-            leader.args(["-c", script]).stderr(Stdio::null()).process_group(0);
-            let mut leader = leader.spawn().expect("sh starts");
-            leader.wait().expect("it is ours");
-            println!("\npid 1");
-        }
-    }
-
-    /// A failed test leaves nobody behind.
-    struct LeftByFailure([Pid; 2]);
-
-    impl Drop for LeftByFailure {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                for pid in self.0 {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
-            }
-        }
-    }
-
-    fn tree(number: Pid) -> Tree {
-        let wake = || eventfd(0, EventfdFlags::CLOEXEC).expect("a descriptor");
-        let mut child = Command::new("true").spawn().expect("true starts");
-        child.wait().expect("it is ours");
-        let log = StderrLog::new(Audience::new("child 1 (x)".into(), None));
-        let shared = Arc::new(Shared::new("child 1 (x)".into(), number, Arc::new(wake())));
-        let escalation = Escalation::new(Duration::ZERO, Duration::ZERO);
-        Tree::new(shared, "x".into(), child, (wake(), wake()), log, escalation)
-    }
-
-    fn found(tree: &Tree) -> Vec<Member> {
-        let group = tree.shared.pid.as_raw_nonzero().get();
-        members(&[group]).expect("/proc").remove(&group).unwrap_or_default()
-    }
-
-    #[test]
-    fn the_group_of_a_leader_that_is_not_ours_any_more_is_signalled_only_while_a_known_member_lives() {
-        let mut other = Command::new(env::current_exe().expect("this program"));
-        other.args(["child::tree::tests::other_parent", "--exact", "--nocapture"]).env(ROLE, "1");
-        let mut other = other.stdout(Stdio::piped()).spawn().expect("it starts");
-        let told = BufReader::new(other.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let mut pids = told.filter_map(|line| Pid::from_raw(line.strip_prefix("pid ")?.parse().ok()?));
-        let mut pid = || pids.next().expect("it tells");
-        let (leader, member) = (pid(), pid());
-        let _left = LeftByFailure([leader, member]);
-        let watched = pidfd_open(member, PidfdFlags::empty()).expect("it lives");
-        let goes = |seconds| {
-            let mut fds = [PollFd::new(&watched, PollFlags::IN)];
-            poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })) == Ok(1)
-        };
-
-        // Somebody else's process has the number now, and a group with it.
-        let mut tree = tree(leader);
-        assert_eq!(found(&tree).len(), 1);
-        assert_eq!(tree.survivor(&found(&tree)), None);
-        tree.kill();
-        // Had it been killed, the others would go too.
-        kill_process(leader, Signal::KILL).expect("it lives");
-        assert_eq!(pid().as_raw_nonzero().get(), 1);
-        other.wait().expect("it is ours");
-        assert_eq!(found(&tree).len(), 1, "a group that is not ours was killed");
-
-        // The number is free again, but for the group.
-        tree.kill();
-        assert!(!goes(0) && found(&tree).len() == 1, "nobody of it was seen");
-        assert_eq!(tree.survivor(&found(&tree)), Some(member.as_raw_nonzero().get()));
-        let ours = std::mem::take(&mut tree.seen);
-        tree.seen = ours.iter().map(|member| Member { started: member.started + 1, ..*member }).collect();
-        assert_eq!(tree.survivor(&ours), None, "another process was seen");
-        tree.seen = ours;
-        tree.kill();
-        assert!(goes(60), "it was seen, and lives on");
-    }
-}
+mod tests;

@@ -22,7 +22,8 @@ use super::{
 /// - A line over [`LaneLimits::max_message_bytes`] is counted and dropped while it is read, and reported once,
 ///   at its end, with its exact size.
 /// - A last line without a newline is delivered like any other: a peer that is told everything by
-///   `echo -n … |` must answer, and only a JSON parser can say whether it was whole.
+///   `echo -n … |` must answer. One that does not end in `}` or `]` cannot be whole: it is counted in
+///   [`LineDecoder::truncated_bytes`] instead. Only a JSON parser can say more.
 ///
 /// # Memory
 ///
@@ -60,6 +61,7 @@ pub struct LineDecoder {
     /// What the last line that did not fit into a read took: the next such line gets that at once.
     large_line_bytes: usize,
     blank_lines: u64,
+    truncated_bytes: usize,
 }
 
 impl LineDecoder {
@@ -76,6 +78,7 @@ impl LineDecoder {
             small_reads: 0,
             large_line_bytes: 0,
             blank_lines: 0,
+            truncated_bytes: 0,
         }
     }
 
@@ -184,7 +187,12 @@ impl LineDecoder {
             None if self.begun => {
                 let mut line = self.buffer.split();
                 drop_cr(&mut line);
-                Some(Inbound::Frame(line.freeze()))
+                if is_cut_off(&line) {
+                    self.truncated_bytes = line.len();
+                    None
+                } else {
+                    Some(Inbound::Frame(line.freeze()))
+                }
             }
             None => {
                 let mut discard = Discard::new();
@@ -203,6 +211,17 @@ impl LineDecoder {
     /// How many blank lines were passed over.
     pub fn blank_lines(&self) -> u64 {
         self.blank_lines
+    }
+
+    /// How many bytes of a message that was cut off stood before the end of the stream, once
+    /// [`LineDecoder::finish`] has found it.
+    pub fn truncated_bytes(&self) -> usize {
+        self.truncated_bytes
+    }
+
+    /// Whether a message has begun, and not ended.
+    pub(crate) fn is_in_message(&self) -> bool {
+        self.begun
     }
 
     /// How many bytes the decoder holds room for at this moment.
@@ -313,6 +332,11 @@ fn drop_cr(line: &mut BytesMut) {
     if line.last() == Some(&b'\r') {
         line.truncate(line.len() - 1);
     }
+}
+
+/// Whether a line that begins as a message does certainly lacks its end.
+fn is_cut_off(line: &[u8]) -> bool {
+    !matches!(line.iter().rfind(|byte| !is_blank(**byte)), Some(b'}' | b']'))
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

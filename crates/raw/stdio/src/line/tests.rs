@@ -1,9 +1,8 @@
-//! The codec against a model, and its bounds.
+//! The codec and its bounds. Any input, however it is cut, is for `tests/invariants`.
 
 use std::io::IoSlice;
 
 use bytes::{BufMut, Bytes};
-use proptest::prelude::*;
 use towpath_raw::{Frame, Inbound, LaneError, LaneLimits, Rejected};
 
 use super::*;
@@ -14,6 +13,8 @@ enum Line {
     Frame(Vec<u8>),
     Skipped(usize),
     TooLarge(usize),
+    /// The last line, cut off.
+    Truncated(usize),
 }
 
 const LIMIT: usize = 64;
@@ -46,98 +47,10 @@ fn decode(limits: &LaneLimits, chunks: &[&[u8]]) -> (Vec<Line>, u64, usize) {
     while let Some(inbound) = decoder.finish() {
         lines.push(line(inbound));
     }
+    if decoder.truncated_bytes() > 0 {
+        lines.push(Line::Truncated(decoder.truncated_bytes()));
+    }
     (lines, decoder.blank_lines(), most)
-}
-
-/// What the rules say, line by line.
-fn model(mut bytes: &[u8]) -> (Vec<Line>, u64) {
-    bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let (mut lines, mut blank) = (Vec::new(), 0);
-    let mut rest: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    if rest.last().is_some_and(|last| last.is_empty()) {
-        rest.pop();
-    }
-    for line in rest {
-        let body = line.strip_suffix(b"\r").unwrap_or(line);
-        match line.iter().find(|byte| !b" \t\r".contains(byte)) {
-            None => blank += 1,
-            Some(b'{' | b'[') if body.len() > LIMIT => lines.push(Line::TooLarge(body.len())),
-            Some(b'{' | b'[') => lines.push(Line::Frame(body.to_vec())),
-            Some(_) => lines.push(Line::Skipped(body.len())),
-        }
-    }
-    (lines, blank)
-}
-
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        Just(b"\n".to_vec()),
-        Just(b"\r\n".to_vec()),
-        Just(b" \t".to_vec()),
-        Just(b"\r".to_vec()),
-        Just(b"\xef\xbb\xbf".to_vec()),
-        Just(b"npm notice\x1b[0m".to_vec()),
-        Just(b"{\"id\":1}".to_vec()),
-        (0..2 * LIMIT).prop_map(|length| [b"[".as_slice(), &vec![b'x'; length]].concat()),
-        (0..2 * LIMIT).prop_map(|length| vec![b' '; length]),
-        proptest::collection::vec(any::<u8>(), 0..8),
-    ];
-    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
-}
-
-fn cut(bytes: &[u8], mut cuts: Vec<usize>) -> Vec<&[u8]> {
-    cuts.iter_mut().for_each(|cut| *cut %= bytes.len() + 1);
-    cuts.extend([0, bytes.len()]);
-    cuts.sort_unstable();
-    cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
-}
-
-proptest! {
-    #[test]
-    fn any_chunking_gives_what_the_rules_say(
-        bytes in stream(),
-        cuts in proptest::collection::vec(any::<usize>(), 0..20),
-    ) {
-        let expected = model(&bytes);
-        for chunks in [vec![bytes.as_slice()], cut(&bytes, cuts), bytes.chunks(1).collect()] {
-            let longest = chunks.iter().map(|chunk| chunk.len()).max().unwrap_or(0);
-            let (lines, blank, most) = decode(&limits(), &chunks);
-            prop_assert_eq!((lines, blank), expected.clone());
-            prop_assert!(most <= LIMIT + 1 + longest, "room for {} bytes", most);
-        }
-    }
-
-    #[test]
-    fn what_was_encoded_is_decoded(
-        values in proptest::collection::vec((0..200_usize, 0..200_usize, 0..9000_usize), 1..10),
-        step in 50..5000_usize,
-    ) {
-        let limits = LaneLimits::default();
-        let mut writer = LineWriter::new(&limits);
-        let mut expected = Vec::new();
-        for (head, tail, body) in values {
-            let head = Bytes::from(format!("{{{}", "h".repeat(head)));
-            let frame = Frame::segmented(head, vec![b'b'; body].into(), format!("{tail}}}").into());
-            expected.push(Line::Frame(frame.clone().into_bytes().to_vec()));
-            writer.push(&"peer".into(), frame).expect("a small frame");
-        }
-        let mut wire = Vec::new();
-        let total = writer.queued_bytes();
-        while writer.queued_bytes() > 0 {
-            let mut slices = [IoSlice::new(&[]); LineWriter::MAX_SLICES];
-            let count = writer.slices(&mut slices);
-            let before = wire.len();
-            wire.extend(slices[..count].iter().flat_map(|slice| slice.iter()).take(step));
-            writer.advance(wire.len() - before);
-            prop_assert_eq!(writer.queued_bytes(), total - wire.len());
-            // A frame has begun when the byte after the newline before it is taken.
-            let ended = memchr::memchr_iter(b'\n', &wire).count();
-            let begun = ended + usize::from(wire.last() != Some(&b'\n'));
-            prop_assert_eq!(writer.frames_begun(), begun as u64);
-            prop_assert_eq!(writer.queued_frames(), expected.len() - ended);
-        }
-        prop_assert_eq!(decode(&limits, &[&wire]).0, expected);
-    }
 }
 
 fn one(bytes: &[u8]) -> Inbound {
@@ -184,6 +97,37 @@ fn a_message_of_the_limit_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
+fn a_last_line_without_a_newline_is_whole_or_says_how_much_of_it_came() {
+    for (last, expected) in [
+        ("{\"id\":1}", Line::Frame(b"{\"id\":1}".to_vec())),
+        ("[{\"id\":1}] \r", Line::Frame(b"[{\"id\":1}] ".to_vec())),
+        ("{\"id\":1", Line::Truncated(7)),
+        ("{", Line::Truncated(1)),
+        ("npm notice", Line::Skipped(10)),
+    ] {
+        let bytes = [b"{}\n", last.as_bytes()].concat();
+        let (lines, ..) = decode(&limits(), &[&bytes]);
+        assert_eq!(lines, [Line::Frame(b"{}".to_vec()), expected], "{last}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_nul_bytes_and_bad_utf_8_are_told_apart_from_messages() {
+    let bytes = b"\xef\xbb\xbf{\"id\":1}\r\n\r\n\0\0{}\n\xff\xfe{}\n{\"a\":\"\xff\0\"}\n\xef\xbb\xbf{}\n";
+    let (lines, blank, _) = decode(&limits(), &[bytes]);
+    let expected = [
+        Line::Frame(b"{\"id\":1}".to_vec()),
+        Line::Skipped(4),
+        Line::Skipped(4),
+        // What is inside of a message is for the parser to refuse.
+        Line::Frame(b"{\"a\":\"\xff\0\"}".to_vec()),
+        // A mark is one at the very start only.
+        Line::Skipped(5),
+    ];
+    assert_eq!((lines.as_slice(), blank), (expected.as_slice(), 1));
+}
+
+#[test]
 fn a_line_without_an_end_takes_bounded_memory() {
     let chunk = vec![b'x'; 64 << 10];
     for first in [b"{".as_slice(), b"banner", b" "] {
@@ -217,7 +161,9 @@ fn a_buffer_that_grows_takes_half_as_much_again_for_a_moment_and_no_more() {
 fn a_large_line_in_small_chunks_takes_linear_time() {
     // Looking again at what was looked at would take 16,384 × 8 MiB here: minutes, not moments.
     let chunk = [b'['; 1 << 10];
-    let (lines, _, most) = decode(&LaneLimits::default(), &vec![chunk.as_slice(); 16 << 10]);
+    let mut chunks = vec![chunk.as_slice(); 16 << 10];
+    chunks.push(b"\n");
+    let (lines, _, most) = decode(&LaneLimits::default(), &chunks);
     assert_eq!(lines, [Line::Frame(vec![b'['; 16 << 20])]);
     assert!(most <= (16 << 20) + 1 + chunk.len());
 }

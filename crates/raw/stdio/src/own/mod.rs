@@ -1,6 +1,8 @@
 //! The stdin and stdout of this process as a lane.
 
+mod registered;
 mod socket;
+mod terminal;
 mod thread;
 
 use std::{
@@ -16,7 +18,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, fstat, open},
+    fs::{FileType, Mode, OFlags, fstat, major, minor, open},
     io::fcntl_dupfd_cloexec,
     stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout},
 };
@@ -25,6 +27,7 @@ use towpath_raw::{Lane, LaneLimits, LaneTimeouts};
 
 use self::{
     socket::{SocketReader, SocketWriter},
+    terminal::TerminalReader,
     thread::{ThreadReader, ThreadWriter},
 };
 use crate::{
@@ -39,9 +42,11 @@ pub struct OwnStdio(());
 impl OwnStdio {
     /// Takes stdin and stdout as a lane.
     ///
-    /// From here on, file descriptor 0 is `/dev/null` and 1 is stderr: a stray `println!` cannot break into the
-    /// frames, and the peer sees the end of the stream when the sink is dropped. Bytes that `std::io::stdin` has
-    /// read ahead are lost, so take the lane first.
+    /// From here on, file descriptor 0 is `/dev/null` and 1 is stderr, for this process and for those that it starts: a
+    /// stray `println!`, a C library that writes to descriptor 1, and the output of a child cannot break into the
+    /// frames; all of it goes to stderr. A child that reads stdin takes nothing of the peer's, and the peer sees the end
+    /// of the stream when the sink is dropped. Bytes that `std::io::stdin` has read ahead are lost, so take the lane
+    /// first.
     ///
     /// Stdin and stdout are mostly shared with other processes, so they are never made non-blocking themselves.
     /// How each is read or written is chosen by what it is, and [`OwnLane::describe`] says it:
@@ -50,7 +55,7 @@ impl OwnStdio {
     /// |---|---|
     /// | a pipe, a terminal | opened anew, non-blocking |
     /// | a socket | calls that do not wait |
-    /// | a file, `/dev/null`, a named pipe; a pipe or terminal that cannot be opened anew | a thread that the half of the lane owns |
+    /// | a file, `/dev/null`, a named pipe, the master of a pseudoterminal; a pipe or terminal that cannot be opened anew | a thread that the half of the lane owns |
     ///
     /// It needs no runtime and starts nothing: that happens when the halves are first polled. None of it keeps
     /// the process or a runtime from ending.
@@ -84,12 +89,18 @@ pub enum OwnStdioError {
         /// What it said.
         source: io::Error,
     },
+    /// The signals that ask a process to end cannot be listened to.
+    #[error("cannot listen to signals: {source}; check the limits on open files (ulimit -n)")]
+    Signals {
+        /// What the operating system said.
+        source: io::Error,
+    },
 }
 
 impl From<OwnStdioError> for io::Error {
     fn from(error: OwnStdioError) -> Self {
         match error {
-            OwnStdioError::Io { source } => source,
+            OwnStdioError::Io { source } | OwnStdioError::Signals { source } => source,
             error => io::Error::other(error),
         }
     }
@@ -133,9 +144,10 @@ fn take(limits: LaneLimits, timeouts: LaneTimeouts) -> io::Result<OwnLane> {
     let reader = OwnReader::open(stdin())?;
     let writer = OwnWriter::open(stdout(), same_file(stdin(), stdout())?)?;
     let description = format!("stdin: {reader}; stdout: {writer}");
-    tracing::debug!(target: "towpath::stdio", "{description}");
     dup2_stdin(null)?;
     dup2_stdout(stderr())?;
+    // Not before: whoever prints it may print to stdout.
+    tracing::debug!(target: "towpath::stdio", "{description}");
     let lane = IoLane::new(reader, writer, "own stdio", limits, timeouts);
     Ok(OwnLane { lane, description: description.into() })
 }
@@ -150,6 +162,7 @@ pub struct OwnReader {
 #[derive(Debug)]
 enum Reader {
     Opened(PipeReader),
+    Terminal(TerminalReader),
     Socket(SocketReader),
     Thread(ThreadReader),
 }
@@ -172,9 +185,10 @@ impl OwnReader {
     fn open(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let (what, opened) = look(fd, 0, OFlags::RDONLY)?;
         let how = match opened {
+            Some(opened) if what == TERMINAL => Reader::Terminal(TerminalReader::new(opened)),
             Some(opened) => Reader::Opened(PipeReader::new(opened)),
             None if what == SOCKET => Reader::Socket(SocketReader::new(duplicate(fd)?)),
-            None => Reader::Thread(ThreadReader::new(duplicate(fd)?)),
+            None => Reader::Thread(ThreadReader::new(duplicate(fd)?, matches!(what, TERMINAL | MASTER))),
         };
         Ok(Self { what, how })
     }
@@ -195,7 +209,7 @@ impl OwnWriter {
 impl fmt::Display for OwnReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = match self.how {
-            Reader::Opened(_) => OPENED,
+            Reader::Opened(_) | Reader::Terminal(_) => OPENED,
             Reader::Socket(_) => NO_WAIT,
             Reader::Thread(_) => THREAD,
         };
@@ -218,6 +232,7 @@ impl AsyncRead for OwnReader {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().how {
             Reader::Opened(reader) => Pin::new(reader).poll_read(cx, buf),
+            Reader::Terminal(reader) => Pin::new(reader).poll_read(cx, buf),
             Reader::Socket(reader) => Pin::new(reader).poll_read(cx, buf),
             Reader::Thread(reader) => Pin::new(reader).poll_read(cx, buf),
         }
@@ -245,11 +260,9 @@ impl AsyncWrite for OwnWriter {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().how {
-            Writer::Opened(_) | Writer::Socket(_) => Poll::Ready(Ok(())),
-            Writer::Thread(writer) => Pin::new(writer).poll_flush(cx),
-        }
+    /// What is written is with the operating system.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -261,16 +274,19 @@ impl AsyncWrite for OwnWriter {
 /// What a descriptor is, and the same opened anew if that helps and can be done.
 fn look(fd: BorrowedFd<'_>, number: u8, access: OFlags) -> io::Result<(&'static str, Option<OwnedFd>)> {
     let path = format!("/proc/self/fd/{number}");
-    let what = match FileType::from_raw_mode(fstat(fd)?.st_mode) {
+    let status = fstat(fd)?;
+    let what = match FileType::from_raw_mode(status.st_mode) {
         // A named pipe opened anew when its last writer has gone never reports that end.
         FileType::Fifo if fs::read_link(&path).is_ok_and(|to| to.starts_with("/")) => "named pipe",
         FileType::Fifo => "pipe",
-        FileType::CharacterDevice if fd.is_terminal() => "terminal",
+        // Opened anew, it is the master of another terminal.
+        FileType::CharacterDevice if (major(status.st_rdev), minor(status.st_rdev)) == PTMX => MASTER,
+        FileType::CharacterDevice if fd.is_terminal() => TERMINAL,
         FileType::Socket => SOCKET,
         FileType::RegularFile => FILE,
         _ => "device",
     };
-    let is_opened = matches!(what, "pipe" | "terminal");
+    let is_opened = matches!(what, "pipe" | TERMINAL);
     let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     // It fails for a pipe of another user, and where there is no /proc.
     let opened = is_opened.then(|| open(path, flags, Mode::empty()).ok()).flatten();
@@ -287,7 +303,11 @@ fn same_file(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
 }
 
 const SOCKET: &str = "socket";
+const TERMINAL: &str = "terminal";
+const MASTER: &str = "pseudoterminal master";
 const FILE: &str = "file";
 const OPENED: &str = "opened anew without blocking";
 const NO_WAIT: &str = "by calls that do not wait";
 const THREAD: &str = "by a thread";
+/// The device of every such master, wherever its file system is mounted.
+const PTMX: (u32, u32) = (5, 2);

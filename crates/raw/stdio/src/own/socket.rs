@@ -8,7 +8,9 @@ use std::{
 };
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
-use tokio::io::{AsyncRead, Interest, ReadBuf, unix::AsyncFd};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+
+use super::registered::Registered;
 
 /// Stdin as a socket.
 #[derive(Debug)]
@@ -20,14 +22,6 @@ pub(super) struct SocketWriter {
     socket: Registered,
     /// Whether stdin is the same socket, so that only a shutdown tells the peer of the end.
     is_stdin_too: bool,
-}
-
-/// A descriptor that is registered with the runtime when it is first polled.
-#[derive(Debug)]
-enum Registered {
-    Idle(OwnedFd),
-    Live(AsyncFd<OwnedFd>),
-    Failed,
 }
 
 impl SocketReader {
@@ -91,24 +85,6 @@ impl AsyncRead for SocketReader {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
-        }
-    }
-}
-
-impl Registered {
-    #[allow(unsafe_code)]
-    fn live(&mut self, interest: Interest) -> io::Result<&mut AsyncFd<OwnedFd>> {
-        if matches!(self, Registered::Idle(_))
-            && let Registered::Idle(fd) = std::mem::replace(self, Registered::Failed)
-        {
-            // SAFETY: an `OwnedFd` gives the same open descriptor for as long as it lives, and it lives in the
-            // `AsyncFd`, which never gives it away here.
-            let live = unsafe { AsyncFd::register_with_interest(fd, interest) };
-            *self = Registered::Live(live?);
-        }
-        match self {
-            Registered::Live(live) => Ok(live),
-            Registered::Idle(_) | Registered::Failed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }

@@ -23,16 +23,18 @@ use tokio::{
 #[derive(Debug)]
 pub(super) struct ThreadReader {
     fd: Option<OwnedFd>,
+    is_terminal: bool,
     live: Option<(mpsc::Receiver<io::Result<Bytes>>, Stop)>,
     chunk: Bytes,
 }
 
-/// Stdout, written by a thread that has at most one chunk.
+/// Stdout, written by a thread that has at most one piece. What the thread has counts as not written until it is: the peer
+/// may never take it.
 #[derive(Debug)]
 pub(super) struct ThreadWriter {
     fd: Option<OwnedFd>,
     live: Option<Writing>,
-    /// Whether the thread has a chunk.
+    /// Whether the thread has a piece.
     is_writing: bool,
     piece_bytes: usize,
 }
@@ -40,7 +42,7 @@ pub(super) struct ThreadWriter {
 #[derive(Debug)]
 struct Writing {
     chunks: blocking::SyncSender<BytesMut>,
-    done: mpsc::Receiver<io::Result<()>>,
+    done: mpsc::Receiver<io::Result<usize>>,
     _stop: Stop,
 }
 
@@ -55,8 +57,8 @@ impl Drop for Stop {
 }
 
 impl ThreadReader {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd: Some(fd), live: None, chunk: Bytes::new() }
+    pub(super) fn new(fd: OwnedFd, is_terminal: bool) -> Self {
+        Self { fd: Some(fd), is_terminal, live: None, chunk: Bytes::new() }
     }
 }
 
@@ -72,38 +74,35 @@ impl ThreadWriter {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.as_mut().poll_flush(cx))?;
+        if !self.is_writing {
+            self.as_mut().begin(bufs)?;
+        }
+        // Begun by an earlier call, it is the beginning of what the caller has still to write.
+        let Some(live) = &mut self.live else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
+        let done = ready!(live.done.poll_recv(cx)).unwrap_or(Err(io::ErrorKind::BrokenPipe.into()));
+        self.is_writing = false;
+        Poll::Ready(done)
+    }
+
+    /// Hands a piece to the thread.
+    fn begin(mut self: Pin<&mut Self>, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
         let piece_bytes = self.piece_bytes;
         if let Some(fd) = self.fd.take() {
             let (stop, stopped) = stop()?;
             let (chunks, inbox) = blocking::sync_channel(1);
             let (report, done) = mpsc::channel(1);
-            start("towpath-stdout", move || write_chunks(&fd, &stopped, &inbox, &report, piece_bytes))?;
+            start("towpath-stdout", move || write_pieces(&fd, &stopped, &inbox, &report))?;
             self.live = Some(Writing { chunks, done, _stop: stop });
         }
-        let Some(live) = &self.live else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
-        let mut chunk = BytesMut::new();
+        let live = self.live.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut piece = BytesMut::new();
         for buf in bufs {
-            let room = CHUNK_BYTES - chunk.len();
-            chunk.extend_from_slice(buf.get(..room.min(buf.len())).unwrap_or_default());
+            let room = piece_bytes - piece.len();
+            piece.extend_from_slice(buf.get(..room.min(buf.len())).unwrap_or_default());
         }
-        let bytes = chunk.len();
-        if live.chunks.try_send(chunk).is_err() {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
+        live.chunks.try_send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
         self.is_writing = true;
-        Poll::Ready(Ok(bytes))
-    }
-
-    pub(super) fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_writing
-            && let Some(live) = &mut self.live
-        {
-            let done = ready!(live.done.poll_recv(cx)).unwrap_or(Err(io::ErrorKind::BrokenPipe.into()));
-            self.is_writing = false;
-            return Poll::Ready(done);
-        }
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 }
 
@@ -116,7 +115,8 @@ impl AsyncRead for ThreadReader {
         if let Some(fd) = self.fd.take() {
             let (stop, stopped) = stop()?;
             let (chunks, inbox) = mpsc::channel(CHUNKS_AHEAD);
-            start("towpath-stdin", move || read_chunks(&fd, &stopped, &chunks))?;
+            let is_terminal = self.is_terminal;
+            start("towpath-stdin", move || read_chunks(&fd, is_terminal, &stopped, &chunks))?;
             self.live = Some((inbox, stop));
         }
         if self.chunk.is_empty() {
@@ -133,13 +133,15 @@ impl AsyncRead for ThreadReader {
     }
 }
 
-fn read_chunks(fd: &OwnedFd, stopped: &OwnedFd, chunks: &mpsc::Sender<io::Result<Bytes>>) {
+fn read_chunks(fd: &OwnedFd, is_terminal: bool, stopped: &OwnedFd, chunks: &mpsc::Sender<io::Result<Bytes>>) {
     let mut buffer = vec![0; CHUNK_BYTES];
     while wait(fd, PollFlags::IN, stopped) {
         let chunk = match rustix::io::read(fd, &mut buffer) {
             Ok(0) => return,
             Ok(bytes) => Ok(Bytes::copy_from_slice(buffer.get(..bytes).unwrap_or_default())),
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => continue,
+            // Its other side has gone.
+            Err(rustix::io::Errno::IO) if is_terminal => return,
             Err(error) => Err(error.into()),
         };
         let is_last = chunk.is_err();
@@ -149,26 +151,23 @@ fn read_chunks(fd: &OwnedFd, stopped: &OwnedFd, chunks: &mpsc::Sender<io::Result
     }
 }
 
-fn write_chunks(
+fn write_pieces(
     fd: &OwnedFd,
     stopped: &OwnedFd,
-    chunks: &blocking::Receiver<BytesMut>,
-    report: &mpsc::Sender<io::Result<()>>,
-    piece_bytes: usize,
+    pieces: &blocking::Receiver<BytesMut>,
+    report: &mpsc::Sender<io::Result<usize>>,
 ) {
-    while let Ok(mut chunk) = chunks.recv() {
-        let mut done = Ok(());
-        while !chunk.is_empty() && done.is_ok() {
+    while let Ok(piece) = pieces.recv() {
+        let written = loop {
             if !wait(fd, PollFlags::OUT, stopped) {
                 return;
             }
-            match rustix::io::write(fd, chunk.get(..piece_bytes).unwrap_or(&chunk)) {
-                Ok(bytes) => chunk.advance(bytes),
+            match rustix::io::write(fd, &piece) {
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                Err(error) => done = Err(error.into()),
+                written => break written.map_err(io::Error::from),
             }
-        }
-        if report.blocking_send(done).is_err() {
+        };
+        if report.blocking_send(written).is_err() {
             return;
         }
     }

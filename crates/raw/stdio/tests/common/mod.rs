@@ -1,18 +1,32 @@
 //! What the tests with real processes share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{env, future::Future, os::fd::OwnedFd, process::Command, time::Duration};
+use std::{
+    env, fs,
+    future::Future,
+    os::fd::{AsFd, OwnedFd},
+    process::Command,
+    time::Duration,
+};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long anything may take before a test says that it hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it hung")
+}
+
+/// Waits until there is something to read.
+pub(crate) fn is_ready(fd: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    let at_most = Timespec::try_from(DEADLINE).expect("a short time");
+    poll(&mut fds, Some(&at_most)).expect("poll") > 0
 }
 
 /// A process that the test looks at from outside.
@@ -62,6 +76,25 @@ pub(crate) fn role(name: &str) -> Command {
 /// The role of this process, if it was started by [`role`].
 pub(crate) fn own_role() -> Option<String> {
     env::var(ROLE).ok()
+}
+
+/// Lets those that are started from here on begin with the default action of the signals which ask for the end, though
+/// the runner of the tests was started to ignore some: by `nohup`, or in the background. What is heard starts so.
+pub(crate) fn hear_what_is_ignored() {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal");
+    let hear = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let _inside = runtime.enter();
+        for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()] {
+            if mask & 1 << (kind.as_raw_value() - 1) != 0 {
+                drop(signal(kind).expect("it can be heard"));
+            }
+        }
+    };
+    // The test may be inside of a runtime.
+    std::thread::spawn(hear).join().expect("no panic");
 }
 
 const ROLE: &str = "TOWPATH_TEST_ROLE";

@@ -11,8 +11,10 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 use towpath::{
-    ChildCommand, ChildExit, Client, ClientBuilder, Implementation, client::HttpOptions, http::HttpConnect,
-    stdio::ChildHandle,
+    ChildCommand, ChildExit, Client, ClientBuilder, Implementation,
+    client::HttpOptions,
+    http::HttpConnect,
+    stdio::{ChildHandle, Environment},
 };
 
 use crate::{Args, cases::Failure};
@@ -60,6 +62,8 @@ impl Started {
         let count = Arc::new(count);
         let lane = ChildCommand::new(program)
             .args(rest)
+            // The servers of others are started by tools that need more than a server should.
+            .environment(Environment::All)
             .on_stderr_line(move |line| {
                 eprintln!("{line}");
                 if line.starts_with("cancelled ") {
