@@ -6,9 +6,9 @@ use serde::Serialize;
 use towpath_jsonrpc::RawJson;
 use towpath_link::{LinkLimits, LinkTimeouts};
 use towpath_mcp::{Implementation, Preference, ProbeTimeouts, Revision, SubscriptionLimits};
-use towpath_raw::Lane;
+use towpath_raw::{Lane, Skipped};
 
-use crate::{Client, ClientHandler, ConnectError, NoHandler, connect};
+use crate::{Client, ClientHandler, ConnectError, NoHandler, SupervisionTimeouts, connect};
 
 /// How long a client waits, beside the timeouts of its link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +47,13 @@ pub struct ClientBuilder<H = NoHandler> {
     pub(crate) link_timeouts: LinkTimeouts,
     pub(crate) timeouts: ClientTimeouts,
     pub(crate) subscription_limits: SubscriptionLimits,
+    pub(crate) supervision_timeouts: SupervisionTimeouts,
     pub(crate) handler: Arc<H>,
+    pub(crate) on_skipped: Option<Arc<OnSkipped>>,
 }
+
+/// Who is told what a lane has passed over.
+pub(crate) type OnSkipped = dyn Fn(&Skipped) + Send + Sync;
 
 impl ClientBuilder {
     pub(crate) fn new(info: &Implementation) -> Self {
@@ -61,7 +66,9 @@ impl ClientBuilder {
             link_timeouts: LinkTimeouts::default(),
             timeouts: ClientTimeouts::default(),
             subscription_limits: SubscriptionLimits::default(),
+            supervision_timeouts: SupervisionTimeouts::default(),
             handler: Arc::new(NoHandler),
+            on_skipped: None,
         }
     }
 }
@@ -109,6 +116,12 @@ impl<H: ClientHandler> ClientBuilder<H> {
         self
     }
 
+    /// How long a supervised server is waited for: see [`ClientBuilder::supervise`].
+    pub fn supervision_timeouts(mut self, timeouts: SupervisionTimeouts) -> Self {
+        self.supervision_timeouts = timeouts;
+        self
+    }
+
     /// Who answers what a legacy server asks, and takes what it tells.
     pub fn handler<N: ClientHandler>(self, handler: N) -> ClientBuilder<N> {
         ClientBuilder {
@@ -120,8 +133,20 @@ impl<H: ClientHandler> ClientBuilder<H> {
             link_timeouts: self.link_timeouts,
             timeouts: self.timeouts,
             subscription_limits: self.subscription_limits,
+            supervision_timeouts: self.supervision_timeouts,
             handler: Arc::new(handler),
+            on_skipped: self.on_skipped,
         }
+    }
+
+    /// Who is told of bytes between messages that the lane has passed over, a banner of the server say; nobody by
+    /// default. They are counted and traced in any case.
+    ///
+    /// It is called once for each such line, in the task of the connection, which reads on when it returns: it must not
+    /// block. The server decides how often that is. A panic in it is counted, and harms nothing.
+    pub fn on_skipped(mut self, told: impl Fn(&Skipped) + Send + Sync + 'static) -> Self {
+        self.on_skipped = Some(Arc::new(told));
+        self
     }
 
     /// Connects over a lane: finds out the era of the server, and makes the handshake of a legacy one. One task is
@@ -138,7 +163,7 @@ impl<H: ClientHandler> ClientBuilder<H> {
     where
         L: Lane<Source: Unpin, Sink: Unpin>,
     {
-        connect::connect(self, lane).await
+        connect::connect(&self, lane).await
     }
 
     /// Connects over HTTP to the MCP endpoint at `uri`: Streamable HTTP of either era, else HTTP+SSE (2024-11-05) at the

@@ -19,13 +19,13 @@ use crate::{
     lane::{ClientService, Shared},
 };
 
-pub(crate) async fn connect<H, L>(builder: ClientBuilder<H>, lane: L) -> Result<Client, ConnectError>
+pub(crate) async fn connect<H, L>(builder: &ClientBuilder<H>, lane: L) -> Result<Client, ConnectError>
 where
     H: ClientHandler,
     L: Lane<Source: Unpin, Sink: Unpin>,
 {
-    let started = Started::new(&builder, lane);
-    let server = started.open(&builder).await?;
+    let started = Started::new(builder, lane);
+    let server = started.open(builder).await?;
     Ok(started.into_client(builder, server))
 }
 
@@ -44,7 +44,8 @@ impl Started {
         L: Lane<Source: Unpin, Sink: Unpin>,
     {
         let shared = Arc::new(Shared::new());
-        let service = ClientService::new(Arc::clone(&builder.handler), Arc::clone(&shared));
+        let on_skipped = builder.on_skipped.clone();
+        let service = ClientService::new(Arc::clone(&builder.handler), Arc::clone(&shared), on_skipped);
         let (link, peer) = Link::new(lane, service, builder.limits.clone(), builder.link_timeouts.clone());
         let tasks = TaskScope::new();
         let ended = CancellationToken::new();
@@ -71,7 +72,7 @@ impl Started {
         }
     }
 
-    pub(crate) fn into_client<H>(self, builder: ClientBuilder<H>, server: ServerInfo) -> Client {
+    pub(crate) fn into_client<H>(self, builder: &ClientBuilder<H>, server: ServerInfo) -> Client {
         Client::new(Inner {
             peer: self.peer,
             server,
@@ -79,7 +80,7 @@ impl Started {
             ended: self.ended,
             close_grace: builder.timeouts.close_grace,
             acknowledge: builder.link_timeouts.call.total,
-            subscription_limits: builder.subscription_limits,
+            subscription_limits: builder.subscription_limits.clone(),
             _tasks: self.tasks,
         })
     }

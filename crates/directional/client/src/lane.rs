@@ -9,8 +9,9 @@ use futures_util::FutureExt;
 use towpath_jsonrpc::{ErrorObject, Member, Message, RawJson};
 use towpath_link::{Admission, Context, Errand, Reply, Service};
 use towpath_mcp::{Change, Fault, Revision, method, wire_reply};
+use towpath_raw::Skipped;
 
-use crate::{ClientHandler, listeners::Listeners};
+use crate::{ClientHandler, builder::OnSkipped, listeners::Listeners};
 
 /// What the link's service and the client's handles share.
 pub(crate) struct Shared {
@@ -33,11 +34,12 @@ impl Shared {
 pub(crate) struct ClientService<H> {
     handler: Arc<H>,
     shared: Arc<Shared>,
+    on_skipped: Option<Arc<OnSkipped>>,
 }
 
 impl<H> ClientService<H> {
-    pub(crate) fn new(handler: Arc<H>, shared: Arc<Shared>) -> Self {
-        Self { handler, shared }
+    pub(crate) fn new(handler: Arc<H>, shared: Arc<Shared>, on_skipped: Option<Arc<OnSkipped>>) -> Self {
+        Self { handler, shared, on_skipped }
     }
 }
 
@@ -88,5 +90,11 @@ impl<H: ClientHandler> Service for ClientService<H> {
 
     fn reply_to_fault(&self, fault: &Fault) -> Option<ErrorObject> {
         Some(wire_reply(fault, Revision::LATEST_LEGACY.rules()).into_error())
+    }
+
+    fn skipped(&mut self, skipped: &Skipped) {
+        if let Some(told) = &self.on_skipped {
+            told(skipped);
+        }
     }
 }

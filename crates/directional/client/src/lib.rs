@@ -4,6 +4,9 @@
 //! on both are used in the same way: [`Client::call`] is a future of the answer and a stream of the notifications
 //! before it, and [`Client::listen`] tells of changes.
 //!
+//! [`ClientBuilder::supervise`] does so again whenever the server is lost: a [`Supervised`] has calls wait for the next
+//! server, and subscriptions opened at it.
+//!
 //! # What it does not do
 //!
 //! No model, no tool registry: params and results are JSON as it came.
@@ -49,6 +52,7 @@ mod http;
 mod lane;
 mod listeners;
 mod subscription;
+mod supervise;
 
 pub use builder::{ClientBuilder, ClientTimeouts};
 pub use client::{Client, ServerInfo};
@@ -57,9 +61,15 @@ pub use handler::{ClientHandler, NoHandler};
 #[cfg(feature = "http")]
 pub use http::{HttpLane, HttpLimits, HttpOptions, HttpSink, HttpSource, HttpTimeouts};
 pub use subscription::{Event, Subscription};
+pub use supervise::{
+    Death, RestartPolicy, Restarts, States, Supervised, SupervisedCallError, SupervisedEvent,
+    SupervisedListenError, SupervisedSubscription, SupervisionState, SupervisionTimeouts, Unavailable,
+    Upstream,
+};
 pub use towpath_link::{
     Call, CallError, CallOptions, Context, LinkEnd, LinkLimits, LinkStats, LinkTimeouts, NotifyError, Phase,
 };
 pub use towpath_mcp::{
     Era, Filter, Implementation, LogLevel, Preference, ProbeTimeouts, Revision, SubscriptionLimits,
 };
+pub use towpath_raw::{SkipReason, Skipped};

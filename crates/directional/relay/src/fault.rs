@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use towpath_jsonrpc::{ErrorObject, RawJson, encode::write_string};
 use towpath_link::{CallError, LinkEnd, Phase};
-use towpath_mcp::{Fault, Revision, wire_reply};
+use towpath_mcp::{Fault, Revision, method, wire_reply};
 use towpath_raw::ExchangeError;
 
 use crate::Explain;
@@ -17,7 +17,10 @@ pub(crate) fn error(error: CallError, explain: &Explain) -> ErrorObject {
         CallError::Exchange { source, .. } => {
             return upstream("upstream_exchange", &exchange(&source), phase);
         }
-        CallError::Timeout { source, .. } => Fault::TimedOut { limit: source.after, setting: "request" },
+        CallError::Timeout { source, method, .. } => {
+            let setting = if *method == *method::INITIALIZE { "initialize" } else { "request" };
+            Fault::TimedOut { limit: source.after, setting }
+        }
         CallError::TooLarge { source, .. } => {
             Fault::TooLarge { what: "the request", limit_bytes: source.limit, setting: "max_message_bytes" }
         }

@@ -68,9 +68,9 @@ mod relay;
 mod side;
 mod splice;
 
-pub use app::{AppOptions, RelayApp, RestartPolicy, StartError, Upstream};
+pub use app::{AppOptions, RelayApp, StartError};
 pub use options::{Explain, RelayLimits, RelayOptions, RelayTimeouts};
 pub use relay::{RelayEnd, RelaySide, relay};
 pub use side::Side;
-pub use towpath_client::ServerInfo;
+pub use towpath_client::{RestartPolicy, ServerInfo, Upstream};
 pub use towpath_link::LinkEnd;

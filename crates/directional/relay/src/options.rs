@@ -58,6 +58,11 @@ pub struct RelayTimeouts {
     /// At the limit it fails (−32603, `data.reason` = `"timed_out"`), and is cancelled on the other side. Subscriptions
     /// have no deadline.
     pub request: Option<Duration>,
+    /// How long `initialize` may take. Default: 30 s. `None`: as long as any other request.
+    ///
+    /// At the limit it fails in the same way (`data.setting` = `"initialize"`), but is not cancelled, which the protocol
+    /// forbids: whoever waits for it may leave, and the server ends with its lane.
+    pub initialize: Option<Duration>,
     /// How long what runs may go on after the side that asks has closed its direction, and how long its last answers may
     /// take to be written after the side that is asked is lost. Default: 30 s.
     ///
@@ -73,6 +78,7 @@ impl Default for RelayTimeouts {
     fn default() -> Self {
         Self {
             request: Some(Duration::from_secs(600)),
+            initialize: Some(Duration::from_secs(30)),
             finish: Duration::from_secs(30),
             close: Duration::from_secs(2),
         }

@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context as TaskContext, Waker},
+    time::Duration,
 };
 
 use futures_util::FutureExt;
@@ -34,6 +35,8 @@ pub struct Side {
     conversation: Arc<Conversation>,
     order: Order,
     max_note_bytes: usize,
+    /// How long `initialize` may take, if it has a deadline of its own.
+    initialize: Option<Duration>,
     explain: Explain,
 }
 
@@ -58,6 +61,7 @@ impl Side {
                 conversation: Arc::clone(&conversation),
                 order: Order::new(options.limits.max_waiting_note_bytes),
                 max_note_bytes: options.limits.max_waiting_note_bytes,
+                initialize: options.timeouts.initialize,
                 explain: Arc::clone(&options.explain),
             };
             (side, Joint(to))
@@ -70,9 +74,12 @@ impl Service for Side {
         let Some(to) = self.to.get() else {
             return Admission::Now(Reply::Error(fault::reply(&Fault::Internal)));
         };
-        let call = call(to, &message, self.max_note_bytes);
+        let mut call = call(to, &message, self.max_note_bytes);
         let (order, explain) = (self.order.clone(), Arc::clone(&self.explain));
         let opening = (message.method() == method::INITIALIZE).then(|| Arc::clone(&self.conversation));
+        if opening.is_some() && self.initialize.is_some() {
+            call = call.with_total(self.initialize);
+        }
         Admission::Run(
             async move {
                 // A request does not overtake the notifications before it.

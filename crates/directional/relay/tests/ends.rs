@@ -115,6 +115,22 @@ async fn a_request_that_takes_too_long_fails_and_is_cancelled_at_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_initialize_that_takes_too_long_fails_and_is_never_cancelled() {
+    let mut options = RelayOptions::default();
+    options.timeouts.initialize = Some(Duration::from_secs(4));
+    let mut bench = bench(options);
+    bench.client.say(request("1", "initialize", "{}")).await;
+    bench.server.hear_request().await;
+    let asked = tokio::time::Instant::now();
+    let error = bench.client.hear().await.error().expect("an error");
+    let data = error.data.as_ref().map(RawJson::as_str).unwrap_or_default().to_owned();
+    assert!(data.contains(r#""reason":"timed_out""#) && data.contains(r#""setting":"initialize""#), "{data}");
+    assert_eq!(asked.elapsed().as_secs(), 4);
+    bench.client.say(request("2", "ping", "{}")).await;
+    assert_eq!(bench.server.hear().await.method(), "ping", "nothing was said about the first");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_read_its_last_bytes_is_left_after_the_close_timeout() {
     let mut options = RelayOptions::default();
     options.timeouts.close = Duration::from_millis(700);

@@ -203,6 +203,7 @@ async fn a_lost_server_fails_who_waits_and_the_next_request_starts_another_once(
 #[tokio::test(start_paused = true)]
 async fn a_server_that_dies_again_and_again_is_left_alone_for_a_while() {
     let mut options = AppOptions::default();
+    options.restart.jitter = false;
     options.restart.max_quick_deaths = 3;
     options.restart.back_off = Duration::from_millis(200);
     options.restart.cool_down = Duration::from_secs(7);
@@ -264,6 +265,7 @@ async fn one_subscription_too_many_is_refused_and_other_requests_are_not() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_server_is_told_at_once_that_the_app_is_gone() {
     let mut options = AppOptions::default();
+    options.restart.jitter = false;
     options.restart.back_off = Duration::from_secs(5);
     let bench = modern(options, EndpointSettings::new()).await;
     drop(bench.server);

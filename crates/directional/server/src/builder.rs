@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Semaphore, time::timeout};
 use towpath_buffer::{BufferPool, PoolLimits};
 use towpath_jsonrpc::RawJson;
-use towpath_link::{Link, LinkEnd, LinkLimits, LinkTimeouts};
+use towpath_link::{LinkEnd, LinkLimits, LinkTimeouts};
 use towpath_mcp::{Filter, Implementation, Revision, ServerIdentity, SessionLimits, SubscriptionLimits};
-use towpath_raw::{Lane, Operation, Timeout};
+use towpath_raw::{Lane, Operation, Skipped, Timeout};
 
 use crate::{
     Handler, Publisher,
-    hub::{DRAINING, Hub, ServedLane},
-    lane::LaneService,
+    hub::{DRAINING, Hub},
 };
 
 /// A server: a handler, and what it says about itself. Clones are the same server.
@@ -48,9 +47,13 @@ pub(crate) struct Core<H> {
     pub(crate) execution: Execution,
     pub(crate) limits: LinkLimits,
     pub(crate) timeouts: LinkTimeouts,
+    pub(crate) on_skipped: Option<Box<OnSkipped>>,
     /// Write buffers, for the lanes that have something to write.
-    buffers: BufferPool,
+    pub(crate) buffers: BufferPool,
 }
+
+/// Who is told what a lane has passed over.
+pub(crate) type OnSkipped = dyn Fn(&Skipped) + Send + Sync;
 
 /// How long a drain waits for lanes that should have ended.
 const UNPOLLED: Duration = Duration::from_secs(1);
@@ -65,6 +68,7 @@ pub struct ServerBuilder {
     subscription_limits: SubscriptionLimits,
     max_subscriptions: usize,
     execution: Execution,
+    on_skipped: Option<Box<OnSkipped>>,
 }
 
 impl<H> Clone for Server<H> {
@@ -90,11 +94,7 @@ impl<H: Handler> Server<H> {
     where
         L: Lane<Source: Unpin, Sink: Unpin>,
     {
-        let service = LaneService::new(Arc::clone(&self.core));
-        let conversation = service.conversation();
-        let (limits, timeouts) = (self.core.limits.clone(), self.core.timeouts.clone());
-        let (link, peer) = Link::with_pool(lane, service, limits, timeouts, self.core.buffers.clone());
-        let _seat = self.core.hub.serve(ServedLane { peer, conversation });
+        let (link, _seat) = self.admit(lane);
         link.await
     }
 
@@ -108,8 +108,9 @@ impl<H: Handler> Server<H> {
         self.core.hub.lanes().len()
     }
 
-    /// Ends politely, on every lane and at every HTTP endpoint: subscriptions are ended, new requests refused, what runs may go on until the deadline; then it
-    /// is dropped, and its lanes with it.
+    /// Ends politely, on every lane, at every listener and at every HTTP endpoint: listeners are closed, now and later,
+    /// subscriptions are ended, new requests refused, what runs may go on until the deadline; then it is dropped, and
+    /// its lanes with it.
     ///
     /// # Errors
     ///
@@ -119,6 +120,8 @@ impl<H: Handler> Server<H> {
     ///
     /// Dropped, the lanes go on to end by themselves.
     pub async fn drain(&self, deadline: Duration) -> Result<(), Timeout> {
+        // Before the lanes are looked at: one that comes meanwhile sees it.
+        let listeners = self.core.hub.stop_listening();
         let lanes = self.core.hub.lanes();
         // Before the subscriptions are ended: one that opens meanwhile sees it.
         lanes.iter().for_each(|lane| lane.conversation.drain());
@@ -132,10 +135,13 @@ impl<H: Handler> Server<H> {
             for lane in &lanes {
                 lane.peer.closed().await;
             }
+            for listener in &listeners {
+                listener.cancelled().await;
+            }
         };
         let all = async { tokio::join!(lanes_closed, endpoints).1 };
-        // The lanes cut themselves at the deadline, and what they write last has a limit of its own. Only a lane that
-        // nobody polls does neither.
+        // The lanes cut themselves at the deadline, and what they write last has a limit of its own. Only a lane or
+        // a listener that nobody polls does neither.
         let last_bytes = self.core.timeouts.close.saturating_add(UNPOLLED);
         let ended = timeout(deadline.saturating_add(last_bytes), all).await.unwrap_or(false);
         let cut = lanes.iter().any(|lane| lane.peer.stats().requests_cut > 0);
@@ -156,6 +162,7 @@ impl ServerBuilder {
             subscription_limits: SubscriptionLimits::default(),
             max_subscriptions: 20_000,
             execution: Execution::default(),
+            on_skipped: None,
         }
     }
 
@@ -208,6 +215,16 @@ impl ServerBuilder {
         self
     }
 
+    /// Who is told of bytes between messages that a lane has passed over, a banner say; nobody by default. They are
+    /// counted and traced in any case.
+    ///
+    /// It is called once for each such line, in the task of the lane, which reads on when it returns: it must not block.
+    /// A peer decides how often that is. A panic in it is counted, and harms nothing.
+    pub fn on_skipped(mut self, told: impl Fn(&Skipped) + Send + Sync + 'static) -> Self {
+        self.on_skipped = Some(Box::new(told));
+        self
+    }
+
     /// Makes the server. Nothing happens until it serves a lane.
     pub fn build<H: Handler>(self, handler: H) -> Server<H> {
         let (declared, declares_updates) = declared(&self.identity.capabilities);
@@ -225,6 +242,7 @@ impl ServerBuilder {
             execution: self.execution,
             limits: self.limits,
             timeouts: self.timeouts,
+            on_skipped: self.on_skipped,
             buffers: BufferPool::new(PoolLimits::stdio()),
         };
         Server { core: Arc::new(core) }

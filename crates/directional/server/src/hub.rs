@@ -8,6 +8,7 @@ use std::{future::Future, sync::Weak, time::Duration};
 use futures_util::future::join_all;
 use slab::Slab;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use towpath_link::Peer;
 use towpath_mcp::{Change, Filter, Subscription};
 use towpath_raw::{Level, Mutex};
@@ -65,6 +66,9 @@ pub(crate) struct Hub {
 struct Table {
     listeners: Slab<Arc<Listener>>,
     lanes: Slab<ServedLane>,
+    listening: Slab<Listening>,
+    /// Whether no more listeners are taken.
+    is_drained: bool,
     /// The HTTP endpoints that were made, as long as they are there.
     #[cfg(feature = "http")]
     endpoints: Vec<Weak<dyn Drains>>,
@@ -75,6 +79,7 @@ impl std::fmt::Debug for Table {
         f.debug_struct("Table")
             .field("listeners", &self.listeners)
             .field("lanes", &self.lanes)
+            .field("listening", &self.listening)
             .finish_non_exhaustive()
     }
 }
@@ -84,6 +89,13 @@ impl std::fmt::Debug for Table {
 pub(crate) struct ServedLane {
     pub(crate) peer: Peer,
     pub(crate) conversation: Arc<Conversation>,
+}
+
+/// A listener whose lanes are served.
+#[derive(Clone, Debug, Default)]
+struct Listening {
+    stop: CancellationToken,
+    over: CancellationToken,
 }
 
 /// Why a server that drains ends a subscription.
@@ -128,6 +140,14 @@ pub(crate) struct Seat {
 pub(crate) struct LaneSeat {
     hub: Arc<Hub>,
     key: usize,
+    peer: Peer,
+}
+
+/// A place among the listeners of lanes, given up on drop.
+pub(crate) struct ListenSeat {
+    hub: Arc<Hub>,
+    key: usize,
+    listening: Listening,
 }
 
 impl Hub {
@@ -145,8 +165,30 @@ impl Hub {
     }
 
     pub(crate) fn serve(self: &Arc<Self>, lane: ServedLane) -> LaneSeat {
+        let peer = lane.peer.clone();
         let key = self.table.lock().lanes.insert(lane);
-        LaneSeat { hub: Arc::clone(self), key }
+        LaneSeat { hub: Arc::clone(self), key, peer }
+    }
+
+    pub(crate) fn listen(self: &Arc<Self>) -> ListenSeat {
+        let listening = Listening::default();
+        let mut table = self.table.lock();
+        if table.is_drained {
+            listening.stop.cancel();
+        }
+        let key = table.listening.insert(listening.clone());
+        drop(table);
+        ListenSeat { hub: Arc::clone(self), key, listening }
+    }
+
+    /// Has the listeners take no more lanes, now and later, and gives what tells that each is over.
+    pub(crate) fn stop_listening(&self) -> Vec<CancellationToken> {
+        let mut table = self.table.lock();
+        table.is_drained = true;
+        let listening: Vec<_> = table.listening.iter().map(|(_, one)| one.clone()).collect();
+        drop(table);
+        listening.iter().for_each(|one| one.stop.cancel());
+        listening.into_iter().map(|one| one.over).collect()
     }
 
     /// An endpoint that is to be drained with the server.
@@ -260,6 +302,19 @@ impl Seat {
     }
 }
 
+impl LaneSeat {
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl ListenSeat {
+    /// Cancelled when no more lanes are to be taken.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.listening.stop
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         self.hub.table.lock().listeners.try_remove(self.key);
@@ -269,5 +324,12 @@ impl Drop for Seat {
 impl Drop for LaneSeat {
     fn drop(&mut self) {
         self.hub.table.lock().lanes.try_remove(self.key);
+    }
+}
+
+impl Drop for ListenSeat {
+    fn drop(&mut self) {
+        self.hub.table.lock().listening.try_remove(self.key);
+        self.listening.over.cancel();
     }
 }

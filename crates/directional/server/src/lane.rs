@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use towpath_jsonrpc::{ErrorObject, Member, Message};
 use towpath_link::{Admission, Context as LinkContext, Errand, ModernResult, Reply, ResultDress, Service};
 use towpath_mcp::{Admit, CacheHint, Fault, Ignored, LaneEndpoint, ModernRequest, method, wire_reply};
-use towpath_raw::{Level, Mutex, MutexGuard};
+use towpath_raw::{Level, Mutex, MutexGuard, Skipped};
 
 use crate::{
     Context, Execution, Handler, Notification, Request, builder::Core, hub::LegacyMarks, listen, listen::Told,
@@ -245,5 +245,11 @@ impl<H: Handler> Service for LaneService<H> {
 
     fn reply_to_fault(&self, fault: &Fault) -> Option<ErrorObject> {
         Some(self.error(fault))
+    }
+
+    fn skipped(&mut self, skipped: &Skipped) {
+        if let Some(told) = &self.core.on_skipped {
+            told(skipped);
+        }
     }
 }

@@ -36,7 +36,8 @@
 //!
 //! # Cancel safety
 //!
-//! Dropping the future of [`Server::serve`] ends that lane at once, and everything that runs on it.
+//! Dropping the future of [`Server::serve`] ends that lane at once, and everything that runs on it; dropping that of
+//! [`Server::serve_listener`], all its lanes.
 //!
 //! Over HTTP a modern request belongs to its response: whoever drops that (a client that goes away does) cancels the
 //! request. A request of a legacy session belongs to the session, and runs on.
@@ -72,6 +73,7 @@ mod http;
 mod hub;
 mod lane;
 mod listen;
+mod listener;
 mod request;
 
 pub use builder::{Execution, Server, ServerBuilder};
@@ -88,3 +90,4 @@ pub use lane::LaneService;
 pub use request::{Notification, Request};
 pub use towpath_link::{CallError, CancelReason, LinkEnd, LinkLimits, LinkTimeouts, NotifyError};
 pub use towpath_mcp::{Filter, Implementation, LogLevel, Revision, SessionLimits, SubscriptionLimits};
+pub use towpath_raw::{SkipReason, Skipped};

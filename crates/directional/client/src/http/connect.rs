@@ -27,7 +27,7 @@ where
     let lane = HttpLane::new(Arc::clone(&connect), uri.clone(), options.clone());
     let started = Started::new(&builder, lane);
     let refused = match started.open(&builder).await {
-        Ok(server) => return Ok(started.into_client(builder, server)),
+        Ok(server) => return Ok(started.into_client(&builder, server)),
         Err(error) if suggests_older(&error) => error,
         Err(error) => return Err(error),
     };
@@ -38,7 +38,7 @@ where
     // There may be no such stream either: then what the address was asked for first is what is wrong with it.
     let Some(lane) = older(&builder, connect, uri, options).await else { return Err(refused) };
     builder.timeouts.handshake = whole.saturating_sub(began.elapsed());
-    crate::connect::connect(builder, Boxed(lane)).await.map_err(|mut error| {
+    crate::connect::connect(&builder, Boxed(lane)).await.map_err(|mut error| {
         if let ConnectError::Timeout { source, .. } = &mut error {
             // What was left of it is nobody's setting.
             source.after = whole;

@@ -5,17 +5,17 @@ mod options;
 mod shared;
 mod start;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::timeout;
-use towpath_client::ServerInfo;
+use towpath_client::{ServerInfo, Upstream};
 use towpath_jsonrpc::Message;
 use towpath_link::{Admission, Link, LinkEnd, Phase};
 use towpath_mcp::{Fault, Revision, ServerIdentity, method};
-use towpath_raw::{Explanation, Lane, TaskScope};
+use towpath_raw::{Lane, TaskScope};
 use towpath_server::{Exchange, HttpApp, OpenedSession};
 
-pub use options::{AppOptions, RestartPolicy};
+pub use options::AppOptions;
 pub use start::StartError;
 
 use crate::{
@@ -23,23 +23,6 @@ use crate::{
     side::{Joint, Side},
 };
 use shared::{Keeper, Shared};
-
-/// Where lanes to the server behind come from: a program to be started, say, or a socket to be connected to.
-pub trait Upstream: Send + Sync + 'static {
-    /// One conversation with the server. What belongs to it, such as a child process, ends when it is dropped.
-    type Lane: Lane<Source: Unpin, Sink: Unpin>;
-
-    /// Opens a lane. It is given up after [`AppOptions::start`].
-    ///
-    /// # Errors
-    ///
-    /// Why there is none: for logs, clients are not told.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped when it takes too long, or when nobody waits for it any more: what it has begun ends then.
-    fn open(&self) -> impl Future<Output = Result<Self::Lane, Explanation>> + Send;
-}
 
 /// What `HttpService` serves when the server behind it speaks on lanes.
 ///

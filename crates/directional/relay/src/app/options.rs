@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use towpath_client::RestartPolicy;
 use towpath_link::LinkEnd;
 use towpath_mcp::Implementation;
 
@@ -28,49 +29,13 @@ pub struct AppOptions {
     /// `relay.limits.outgoing.calls.max_in_flight`, 8,192 here by default: with a bound that leaves none for anything else,
     /// other requests wait. Worst case: the memory of so many calls.
     pub max_subscriptions: usize,
-    /// When the shared lane is opened again after it was lost.
+    /// When the shared lane is opened again after it was lost: at the first request for which the policy allows it.
+    ///
+    /// Requests that come during its pauses wait; those that come after too many quick deaths get 503 (−32603,
+    /// `data.reason` = `"overloaded"`) with `Retry-After`.
     pub restart: RestartPolicy,
     /// Who the server is told is asking, when it is asked what it speaks.
     pub info: Implementation,
-}
-
-/// When a server that was lost is started again: at the next request, but not for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RestartPolicy {
-    /// A server that was lost sooner than this after its start has died quickly. Default: 10 s.
-    pub quick: Duration,
-    /// How long after a quick death the next start waits; each further one doubles it, up to `cool_down`. Default: 100 ms.
-    ///
-    /// Requests that come meanwhile wait with it.
-    pub back_off: Duration,
-    /// After how many quick deaths in a row requests are refused. Default: 5.
-    ///
-    /// At the limit they get 503 (−32603, `data.reason` = `"overloaded"`) with `Retry-After`, until `cool_down` has passed
-    /// since the last death; then the next one is another try.
-    pub max_quick_deaths: u32,
-    /// How long requests are refused after too many quick deaths. Default: 30 s.
-    pub cool_down: Duration,
-}
-
-impl Default for RestartPolicy {
-    fn default() -> Self {
-        Self {
-            quick: Duration::from_secs(10),
-            back_off: Duration::from_millis(100),
-            max_quick_deaths: 5,
-            cool_down: Duration::from_secs(30),
-        }
-    }
-}
-
-impl RestartPolicy {
-    /// How long the start after so many quick deaths in a row waits.
-    pub(super) fn delay(&self, deaths: u32) -> Duration {
-        let Some(doubled) = deaths.checked_sub(1) else { return Duration::ZERO };
-        let factor = 1_u32.checked_shl(doubled).unwrap_or(u32::MAX);
-        self.back_off.saturating_mul(factor).min(self.cool_down)
-    }
 }
 
 impl Default for AppOptions {
@@ -94,17 +59,5 @@ fn briefly(end: &LinkEnd) -> &'static str {
         LinkEnd::PeerClosed(_) => "it has closed the connection",
         LinkEnd::Failed(_) => "the connection to it has failed",
         _ => "the connection to it was closed",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_quick_death_doubles_the_delay_up_to_the_cool_down() {
-        let policy = RestartPolicy::default();
-        let delays: Vec<_> = [0, 1, 2, 3, 9, 10, 99].map(|deaths| policy.delay(deaths).as_millis()).into();
-        assert_eq!(delays, [0, 100, 200, 400, 25_600, 30_000, 30_000]);
     }
 }

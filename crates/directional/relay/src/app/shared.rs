@@ -6,12 +6,12 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep_until},
 };
-use towpath_client::{Client, Preference};
+use towpath_client::{Client, Death, Preference, Restarts, SupervisionState, Upstream};
 use towpath_jsonrpc::ErrorObject;
 use towpath_link::{LinkEnd, Phase};
 use towpath_mcp::Fault;
 
-use super::{AppOptions, Upstream, start};
+use super::{AppOptions, start};
 use crate::{Explain, fault};
 
 /// The shared lane, as the requests see it.
@@ -28,6 +28,8 @@ struct Status {
     /// How often a lane was opened, or tried to be.
     starts: u64,
     state: State,
+    /// Nobody looks after the lane any more.
+    abandoned: bool,
 }
 
 #[derive(Default)]
@@ -113,6 +115,8 @@ impl Shared {
                     }
                     State::Refusing { until } if *until > Instant::now() => return Err(not_started()),
                     State::Over => return Err(not_started()),
+                    // Nobody will see that it has ended.
+                    State::Up(_) if now.abandoned => return Err(not_started()),
                     // Its keeper will see that it has ended.
                     State::Up(_) | State::Starting => false,
                     State::Down | State::Failed | State::Refusing { .. } => true,
@@ -129,11 +133,15 @@ impl Shared {
 
     fn set(&self, state: State) {
         // What it was is dropped after the change.
-        let _before = self.status.send_replace(Status { starts: self.starts(), state });
+        let _before = self.status.send_replace(Status { starts: self.starts(), state, abandoned: false });
     }
 
     fn begin(&self) {
-        let _before = self.status.send_replace(Status { starts: self.starts() + 1, state: State::Starting });
+        let _before = self.status.send_replace(Status {
+            starts: self.starts() + 1,
+            state: State::Starting,
+            abandoned: false,
+        });
     }
 
     /// Whether anybody waits; who has asked may have gone since.
@@ -154,16 +162,16 @@ pub(super) struct Keeper<U> {
     upstream: Arc<U>,
     shared: Arc<Shared>,
     options: AppOptions,
-    /// Deaths in a row that came too soon.
-    deaths: u32,
     /// When the next start may begin.
-    not_before: Instant,
+    restarts: Restarts,
 }
 
 impl<U: Upstream> Keeper<U> {
     pub(super) fn new(upstream: Arc<U>, shared: Arc<Shared>, options: AppOptions) -> Self {
+        let mut restarts = Restarts::new(options.restart.clone());
+        restarts.poll_start(Instant::now().into_std());
         shared.begin();
-        Self { upstream, shared, options, deaths: 0, not_before: Instant::now() }
+        Self { upstream, shared, options, restarts }
     }
 
     /// Runs for as long as anybody could want a lane, from the first one on.
@@ -178,13 +186,17 @@ impl<U: Upstream> Keeper<U> {
             if !self.shared.is_wanted() || self.shared.admit().is_err() {
                 continue;
             }
-            sleep_until(self.not_before).await;
+            while !self.restarts.poll_start(Instant::now().into_std()) {
+                // One that has ended as it should is not started again.
+                let Some(until) = self.restarts.poll_timeout() else { return };
+                sleep_until(until.into()).await;
+            }
             self.shared.begin();
             match start::connect(&*self.upstream, &self.options, Preference::ModernOnly).await {
                 Ok(client) => self.serve(client).await,
                 Err(error) => {
                     tracing::error!(%error, "the upstream server could not be started again");
-                    self.died(State::Failed);
+                    self.died(State::Failed, error.into(), false);
                 }
             }
         }
@@ -192,29 +204,22 @@ impl<U: Upstream> Keeper<U> {
 
     /// Lets everybody use a lane until it ends.
     async fn serve(&mut self, client: Client) {
-        let since = Instant::now();
+        self.restarts.handle_up(Instant::now().into_std());
         let peer = client.peer().clone();
         self.shared.set(State::Up(client));
         let end: LinkEnd = peer.closed().await;
-        let after = since.elapsed();
-        tracing::warn!(peer = %peer.name(), %end, ?after, "the upstream server is lost");
-        if after >= self.options.restart.quick {
-            self.deaths = 0;
-            self.shared.set(State::Down);
-        } else {
-            self.died(State::Down);
-        }
+        tracing::warn!(peer = %peer.name(), %end, "the upstream server is lost");
+        let succeeded = self.upstream.is_success(&end);
+        self.died(State::Down, Death::Ended(end), succeeded);
     }
 
-    /// It came to nothing, and too soon.
-    fn died(&mut self, otherwise: State) {
-        self.deaths = self.deaths.saturating_add(1);
-        let restart = &self.options.restart;
-        self.not_before = Instant::now() + restart.delay(self.deaths);
-        self.shared.set(if self.deaths >= restart.max_quick_deaths {
-            State::Refusing { until: Instant::now() + restart.cool_down }
-        } else {
-            otherwise
+    /// It came to nothing, or to an end.
+    fn died(&mut self, otherwise: State, reason: Death, succeeded: bool) {
+        self.restarts.handle_death(Instant::now().into_std(), reason, succeeded);
+        self.shared.set(match self.restarts.state() {
+            SupervisionState::CrashLoop { until, .. } => State::Refusing { until: until.into() },
+            SupervisionState::Finished { .. } => State::Over,
+            _ => otherwise,
         });
     }
 }
@@ -223,8 +228,55 @@ impl<U> Drop for Keeper<U> {
     fn drop(&mut self) {
         let is_up = matches!(self.shared.status.borrow().state, State::Up(_));
         // What is in flight on a lane goes on as long as its response does; who waits for another waits for nothing.
-        if !is_up {
+        if is_up {
+            self.shared.status.send_modify(|status| status.abandoned = true);
+        } else {
             self.shared.set(State::Over);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use towpath_mcp::Implementation;
+    use towpath_raw::{Frame, FrameSinkExt, FrameSourceExt, Inbound, Lane, LaneLimits, LaneTimeouts};
+    use towpath_testkit::{MemoryLane, memory_pair, within};
+
+    use super::*;
+
+    const DISCOVERED: &str = r#"{"jsonrpc":"2.0","id":0,"result":
+        {"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}}"#;
+
+    #[tokio::test]
+    async fn a_lane_that_has_ended_and_that_nobody_keeps_is_waited_for_by_nobody() {
+        let (near, far) = memory_pair(LaneLimits::default(), LaneTimeouts::default());
+        let connecting = Client::builder(&Implementation::new("test", "1.0.0"))
+            .preference(Preference::ModernOnly)
+            .connect(near);
+        let (mut source, mut sink) = far.split();
+        let answering = async {
+            let Ok(Inbound::Frame(asked)) = source.receive().await else { panic!("it is asked") };
+            let asked = towpath_jsonrpc::Message::parse(asked, &Default::default()).expect("JSON");
+            let id = asked.id().expect("an id").to_string();
+            let answer = DISCOVERED.replace("\n", " ").replacen("\"id\":0", &format!("\"id\":{id}"), 1);
+            sink.send(Frame::from(Bytes::from(answer))).await.expect("it reads");
+        };
+        let (client, ()) = within(async { tokio::join!(connecting, answering) }).await;
+        let client = client.expect("it connects");
+        drop((source, sink));
+        within(client.peer().closed()).await;
+        let shared = Arc::new(Shared::new(&AppOptions::default()));
+        let never = || async { Err::<MemoryLane, _>(Arc::new(std::io::Error::other("never")) as _) };
+        let keeper = Keeper::new(Arc::new(never), Arc::clone(&shared), AppOptions::default());
+        shared.set(State::Up(client));
+        let waiting = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move { shared.client().await.is_err() }
+        });
+        tokio::task::yield_now().await;
+        drop(keeper);
+        assert!(within(waiting).await.expect("no panic"), "there is none");
+        assert!(within(shared.client()).await.is_err(), "nor will there be");
     }
 }

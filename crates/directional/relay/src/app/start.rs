@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tokio::time::timeout;
-use towpath_client::{Client, ClientTimeouts, ConnectError, Preference, ServerInfo};
+use towpath_client::{Client, ClientTimeouts, ConnectError, Death, Preference, ServerInfo, Upstream};
 use towpath_jsonrpc::RawJson;
 use towpath_mcp::{Era, Revision, ServerIdentity};
 use towpath_raw::{Explanation, Operation, Timeout};
 
-use super::{AppOptions, Upstream};
+use super::AppOptions;
 
 /// Why there is no server to pass anything on to.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,16 @@ pub enum StartError {
     /// It does not say what it speaks, or nothing that is spoken here.
     #[error("the upstream server cannot be spoken to: {0}")]
     NotUnderstood(#[source] Arc<ConnectError>),
+}
+
+impl From<StartError> for Death {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NotOpened(reason) => Death::NotOpened(reason),
+            StartError::Timeout(timeout) => Death::Timeout(timeout),
+            StartError::NotUnderstood(reason) => Death::NotConnected(reason),
+        }
+    }
 }
 
 /// Opens a lane, and asks what the server speaks. One that ends when it is asked is a legacy server that cannot bear the
