@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use towpath::{Context, ErrorObject, Handler, Implementation, OwnStdio, RawJson, Request, Server};
+use towpath::{Context, ErrorObject, Handler, Implementation, RawJson, Request, Server, serve_stdio};
 
 struct Echo;
 
@@ -38,6 +38,6 @@ impl Handler for Echo {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::new(Implementation::new("echo", "1.0.0"), json!({"tools": {}}), Echo);
-    server.serve(OwnStdio::lane(Default::default(), Default::default())?).await;
+    serve_stdio(&server, Default::default()).await?;
     Ok(())
 }

@@ -24,7 +24,7 @@
 //!
 //! ```no_run
 //! use serde_json::json;
-//! use towpath::{Context, ErrorObject, Handler, Implementation, OwnStdio, RawJson, Request, Server};
+//! use towpath::{Context, ErrorObject, Handler, Implementation, RawJson, Request, Server, serve_stdio};
 //!
 //! struct Greeter;
 //!
@@ -40,7 +40,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::new(Implementation::new("greeter", "1.0.0"), json!({"tools": {}}), Greeter);
-//! server.serve(OwnStdio::lane(Default::default(), Default::default())?).await;
+//! serve_stdio(&server, Default::default()).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -52,20 +52,28 @@
 //! # Cancel safety
 //!
 //! Dropping is always safe, and always says something: a dropped call is cancelled on the wire, a dropped client ends
-//! its connection and the process tree behind it, a dropped `serve` ends its lane.
+//! its connection and the process tree behind it, a dropped `serve` or [`serve_stdio`] ends its lane.
 //!
 //! # Features
 //!
-//! - `client` (default): [`Client`].
+//! - `client` (default): [`Client`], and [`Supervised`] for servers that are to be started again.
 //! - `server` (default): [`Server`].
-//! - `stdio` (default): child processes, own stdio, and any byte stream, as lanes.
+//! - `stdio` (default): child processes, own stdio, Unix sockets, TCP, and any byte stream, as lanes.
 //! - `http` (default): Streamable HTTP on both sides, and server-sent events.
 //! - `tls`: `https` URLs, with the certificates of the operating system.
 //! - `relay`: joins peers across transports.
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "client", feature = "stdio"))]
+mod child_upstream;
+#[cfg(all(feature = "server", feature = "stdio"))]
+mod serve_stdio;
 mod settings;
 
+#[cfg(all(feature = "client", feature = "stdio"))]
+pub use child_upstream::ChildUpstream;
+#[cfg(all(feature = "server", feature = "stdio"))]
+pub use serve_stdio::{ServeStdioOptions, serve_stdio};
 pub use settings::{Limits, Timeouts};
 
 pub use towpath_buffer as buffer;
@@ -88,12 +96,22 @@ pub use towpath_stdio as stdio;
 
 #[cfg(feature = "client")]
 pub use towpath_client::{Call, Client, ClientBuilder, ClientHandler, ConnectError, Event, Subscription};
+#[cfg(feature = "client")]
+pub use towpath_client::{
+    RestartPolicy, Supervised, SupervisedEvent, SupervisedSubscription, SupervisionState, Unavailable,
+    Upstream,
+};
 pub use towpath_jsonrpc::{ErrorObject, Id, Message, RawJson};
 pub use towpath_link::{CallError, LinkEnd, Phase};
 pub use towpath_mcp::{Era, Filter, Implementation, LogLevel, Preference, Revision};
+pub use towpath_raw::{SkipReason, Skipped};
 #[cfg(feature = "server")]
 pub use towpath_server::{
     Context, Execution, Handler, Notification, Publisher, Request, Server, ServerBuilder,
 };
 #[cfg(feature = "stdio")]
-pub use towpath_stdio::{ChildCommand, ChildExit, ChildLane, IoLane, OwnStdio, wait_for_children};
+pub use towpath_stdio::{
+    ChildCommand, ChildExit, ChildLane, IoLane, OwnStdio, Termination, wait_for_children,
+};
+#[cfg(feature = "stdio")]
+pub use towpath_stdio::{SocketAddress, SocketError, SocketLane, SocketListener, SocketOptions};
