@@ -1,6 +1,6 @@
 //! How the command ends: a status, and one line that says why.
 
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
 use crate::{stderr, text::one_line};
 
@@ -59,8 +59,14 @@ impl Failure {
         self.status
     }
 
-    pub(crate) fn interrupted(signal: &str) -> Self {
+    pub(crate) fn interrupted(signal: impl fmt::Display) -> Self {
         Self::new(Status::Interrupted, format!("interrupted by {signal}"))
+    }
+
+    /// The system has no room for what the command needs.
+    pub(crate) fn not_started(error: impl fmt::Display) -> Self {
+        Self::new(Status::NotConnected, format!("cannot start: {error}"))
+            .with_hint("check the limits on processes and open files (ulimit -u, -n)")
     }
 
     /// The cause on one line, and the hint on the next.
@@ -70,6 +76,11 @@ impl Failure {
             lines.push_str(&format!("hint: {}\n", one_line(hint)));
         }
         lines
+    }
+
+    /// Says it on stderr, if there is room; the command goes on.
+    pub(crate) fn warn(&self) {
+        stderr::write(self.lines().into_bytes());
     }
 
     /// Says it on stderr.

@@ -3,9 +3,11 @@
 
 mod args;
 mod call;
+mod child;
 mod connect;
 mod demo;
 mod exit;
+mod explain;
 mod guard;
 mod serve;
 mod signals;
@@ -13,6 +15,7 @@ mod stderr;
 mod text;
 mod trace;
 mod units;
+mod watch;
 
 use std::process::ExitCode;
 

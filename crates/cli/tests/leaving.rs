@@ -54,7 +54,7 @@ async fn a_call_that_is_killed_leaves_no_process() {
         let (name, value) = mark.split_once('=').unwrap();
         // The one in the background cares for no SIGTERM.
         let script = format!("(trap '' TERM; exec sleep 778) & {TOWPATH} demo-server; true");
-        let args = ["call", "tools/call", r#"{"name":"wait"}"#, "--", "sh", "-c", &script];
+        let args = ["call", "--env", name, "tools/call", r#"{"name":"wait"}"#, "--", "sh", "-c", &script];
         let mut child = towpath(&args).env(name, value).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         assert_eq!(stderr.next_line().await.unwrap().as_deref(), Some("progress 0: waiting"));
@@ -75,8 +75,11 @@ async fn a_call_that_ends_well_leaves_no_guard() {
     within(async {
         let mark = mark("guard");
         let (name, value) = mark.split_once('=').unwrap();
-        let output =
-            towpath(&["call", "--", TOWPATH, "demo-server"]).env(name, value).output().await.unwrap();
+        let output = towpath(&["call", "--env", name, "--", TOWPATH, "demo-server"])
+            .env(name, value)
+            .output()
+            .await
+            .unwrap();
         assert_eq!(Finished::from(output).status, Some(0));
         assert_eq!(processes_with(&mark), 0);
     })
@@ -116,6 +119,33 @@ async fn a_stubborn_server_is_gone_at_the_end_whatever_the_outcome() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_signal_while_a_bridge_starts_ends_the_server_politely() {
+    let flag = std::env::temp_dir().join(format!("towpath-polite-{}", process::id()));
+    let variable = format!("FLAG={}", flag.display());
+    // It never says what it speaks.
+    let script = "trap 'echo bye >$FLAG; exit' TERM; echo up >$FLAG; sleep 779 & wait";
+    within(async {
+        for to in [["--port", "0"], ["--listen", "tcp:127.0.0.1:0"]] {
+            let mark = mark("starting");
+            let args = [&["serve", "--env", &mark, "--env", &variable], &to[..], &["--", "sh", "-c", script]]
+                .concat();
+            let child = towpath(&args).spawn().unwrap();
+            let mut look = tokio::time::interval(Duration::from_millis(5));
+            while std::fs::read_to_string(&flag).unwrap_or_default() != "up\n" {
+                look.tick().await;
+            }
+            signal(&child, Signal::INT);
+            let done = Finished::from(child.wait_with_output().await.unwrap());
+            assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
+            assert_eq!(std::fs::read_to_string(&flag).unwrap(), "bye\n", "{to:?}");
+            assert_eq!(processes_with(&mark), 0);
+        }
+    })
+    .await;
+    std::fs::remove_file(flag).unwrap();
 }
 
 #[tokio::test]

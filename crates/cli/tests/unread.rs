@@ -15,8 +15,10 @@ done"#;
 async fn status_unread(name: &str, args: &[&str]) -> Option<i32> {
     let mark = format!("TOWPATH_TEST_MARK={name}-{}", process::id());
     let (variable, value) = mark.split_once('=').expect("a variable");
-    let mut child =
-        towpath(&[&["call"], args].concat()).env(variable, value).spawn().expect("the binary starts");
+    let mut child = towpath(&[&["call", "--env", variable], args].concat())
+        .env(variable, value)
+        .spawn()
+        .expect("the binary starts");
     let status = child.wait().await.expect("its status");
     assert_eq!(processes_with(&mark), 0, "{name}");
     // Until here the reading ends were open.

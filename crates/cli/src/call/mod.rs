@@ -10,7 +10,7 @@ use tokio::runtime;
 use towpath::{RawJson, jsonrpc::EnvelopeError};
 
 use crate::{
-    args::{CallArgs, call_hint},
+    args::{CallArgs, Target, call_hint},
     exit::{Failure, Status},
     signals::Signals,
     trace,
@@ -29,12 +29,16 @@ pub(crate) fn run(args: CallArgs) -> Result<(), Failure> {
         )
         .with_hint(call_hint()));
     }
+    if let Some(Target::Socket(_)) = &args.url
+        && !args.headers.is_empty()
+    {
+        let cause = "--header is for HTTP: a socket has no headers";
+        return Err(Failure::new(Status::Usage, cause).with_hint(call_hint()));
+    }
     trace::start(args.verbose);
     let mut signals = Signals::listen()?;
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Failure::new(Status::NotConnected, format!("cannot start: {error}"))
-            .with_hint("check the limits on processes and open files (ulimit -u, -n)")
-    })?;
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::not_started)?;
     let mut started: Option<run::Started> = None;
     let outcome = runtime.block_on(async {
         tokio::select! {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,22 +14,25 @@ use tokio::{
     time::timeout_at,
 };
 use towpath::{
-    ChildCommand, Client, Implementation, Limits, LogLevel, Message, RawJson,
+    Client, Implementation, Limits, LogLevel, Message, RawJson,
     client::{CallOptions, ClientTimeouts, ProbeTimeouts},
-    stdio::{ChildHandle, ChildTimeouts},
+    stdio::ChildHandle,
 };
 
 use super::{
-    explain::{Explain, LastWords},
+    explain::Explain,
     notes::{Forward, note_line},
 };
 use crate::{
-    args::{CallArgs, EraChoice},
-    connect::{connector, http_options},
+    args::{CallArgs, EraChoice, Target},
+    child::{self, Seen},
+    connect::{connector, http_options, socket},
     exit::{Failure, Status},
+    explain,
     guard::Guard,
     stderr,
     text::pretty,
+    watch::Watched,
 };
 
 /// The server, and the guard of what it starts.
@@ -48,8 +52,8 @@ pub(super) async fn run(
     started: &mut Option<Started>,
 ) -> Result<(), Failure> {
     let until = Instant::now() + args.timeout;
-    let last_words = LastWords::default();
-    let explain = Explain { args, last_words: &last_words };
+    let seen = Seen::default();
+    let explain = Explain { args, start: explanation(args, &seen) };
     let limits = Limits::default().with_max_message_bytes(args.max_message_size);
     let (forward, mut others) = mpsc::channel(WAITING_NOTES);
 
@@ -59,22 +63,28 @@ pub(super) async fn run(
         .timeouts(timeouts(args, until))
         .handler(Forward(forward));
     let connected = match &args.url {
-        Some(url) => {
+        Some(Target::Http(url)) => {
             let options = http_options(&args.headers, &limits);
             builder.connect_http(connector()?, url.clone(), options).await
         }
+        Some(Target::Socket(address)) => {
+            let lane = timeout_at(until.into(), socket(address, &limits)).await;
+            builder.connect(lane.map_err(|_| explain.start.silent())??).await
+        }
         None => {
-            let lane = command(args, &limits, &last_words)?.spawn().map_err(|error| explain.spawn(&error))?;
+            let lane =
+                child::spawn(&args.command, &args.child, &limits).map_err(|error| explain::spawn(&error))?;
             let child = lane.handle();
             let guard = Guard::of(child.pid()).map_err(|error| {
                 // The call can be made without one.
                 stderr::write(format!("no guard of the server's processes: {error}\n").into_bytes());
             });
             *started = Some(Started { child, guard: guard.ok() });
-            builder.connect(lane).await
+            seen.look_at(&lane);
+            builder.connect(Watched::new(lane, Arc::new(seen.clone()))).await
         }
     };
-    let client = connected.map_err(|error| explain.connect(&error))?;
+    let client = connected.map_err(|error| explain.start.connect(&error))?;
 
     let mut options = CallOptions::default();
     options.progress = !args.quiet;
@@ -108,26 +118,19 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn command(args: &CallArgs, limits: &Limits, last_words: &LastWords) -> Result<ChildCommand, Failure> {
-    let Some((program, arguments)) = args.command.split_first() else {
-        return Err(Failure::new(Status::Usage, "the command is missing"));
+fn explanation<'a>(args: &CallArgs, seen: &'a Seen) -> explain::Explain<'a> {
+    let server = match &args.url {
+        Some(url) => url.to_string(),
+        None => child::program(&args.command),
     };
-    let child_timeouts = ChildTimeouts::default()
-        .with_exit_after_stdin_close(Duration::from_secs(1))
-        .with_exit_after_terminate(Duration::from_millis(700));
-    let keep = last_words.clone();
-    let mut command = ChildCommand::new(program)
-        .args(arguments)
-        .limits(limits.lane.clone())
-        .child_timeouts(child_timeouts)
-        .on_stderr_line(move |line| keep.push(line));
-    for (name, value) in &args.env {
-        command = command.env(name, value);
+    explain::Explain {
+        server,
+        seen: args.url.is_none().then_some(seen),
+        inherits: args.child.inherit_env,
+        era: args.era,
+        within: (args.timeout, "--timeout"),
+        late: Status::TimedOut,
     }
-    if let Some(directory) = &args.cwd {
-        command = command.current_dir(directory);
-    }
-    Ok(command)
 }
 
 /// A server that is slow to start, since it is downloaded first, is not to be taken for a legacy one; and a legacy one

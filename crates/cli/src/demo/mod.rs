@@ -26,8 +26,7 @@ use crate::{
 pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Failure::new(Status::NotConnected, format!("cannot start: {error}")))?;
+    let runtime = runtime.map_err(Failure::not_started)?;
     let start = Instant::now();
     let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
     let outcome = runtime.block_on(async {

@@ -8,7 +8,7 @@ use towpath::{
     ChildCommand, ChildLane, Client, ClientBuilder, ConnectError, Era, Implementation, Preference,
     client::HttpOptions,
     http::{ConnectLimits, ConnectTimeouts, HttpConnect},
-    stdio::ChildTimeouts,
+    stdio::{ChildTimeouts, Environment},
 };
 
 use super::rows::NoRow;
@@ -51,7 +51,7 @@ impl Path {
         let own = env::current_exe().map_err(|error: io::Error| NoRow(error.to_string()))?;
         let listening = match self {
             Path::Stdio => {
-                let lane = ChildCommand::new(own).arg("demo-server").spawn();
+                let lane = ours(&own).arg("demo-server").spawn();
                 let lane = lane.map_err(|error| NoRow(error.to_string()))?;
                 let client = builder.connect(lane).await.map_err(failed)?;
                 return Ok(Reached { client, server: None });
@@ -59,11 +59,17 @@ impl Path {
             Path::Http => listen(&own, &["demo-server", "--http"]).await?,
             Path::Bridge => {
                 let program = own.to_string_lossy().into_owned();
-                listen(&own, &["serve", "--port", "0", "--", &program, "demo-server"]).await?
+                listen(&own, &["serve", "--port", "0", "--inherit-env", "--", &program, "demo-server"])
+                    .await?
             }
         };
         over_http(builder, listening).await
     }
+}
+
+/// This program itself, which may have all of the environment that it has here.
+fn ours(own: &PathBuf) -> ChildCommand {
+    ChildCommand::new(own).environment(Environment::All)
 }
 
 /// A process that listens.
@@ -77,7 +83,7 @@ async fn listen(own: &PathBuf, args: &[&str]) -> Result<Listening, NoRow> {
     let (said, mut heard) = watch::channel(None);
     // It reads nothing from its stdin, so the end of that says nothing to it.
     let timeouts = ChildTimeouts::default().with_exit_after_stdin_close(Duration::ZERO);
-    let process = ChildCommand::new(own)
+    let process = ours(own)
         .args(args)
         .child_timeouts(timeouts)
         .on_stderr_line(move |line| {

@@ -1,4 +1,6 @@
-//! `towpath connect`: stdin and stdout of a server that is reached over HTTP.
+//! `towpath connect`: stdin and stdout of a server that is reached over HTTP, or on a socket.
+
+mod reasons;
 
 use std::sync::Arc;
 
@@ -8,44 +10,78 @@ use towpath::{
     Limits, LinkEnd, OwnStdio,
     client::{HttpLane, HttpLimits, HttpOptions},
     http::{ConnectLimits, ConnectTimeouts, HttpConnect},
+    raw::Lane,
     relay::{RelayOptions, RelaySide, relay},
+    stdio::{SocketAddress, SocketLane, SocketOptions},
 };
 
+use self::reasons::Reasons;
 use crate::{
-    args::ConnectArgs,
+    args::{ConnectArgs, Target},
     exit::{Failure, Status},
+    explain,
     signals::Signals,
     trace,
+    watch::Watched,
 };
 
 /// Passes messages on until stdin ends.
 pub(crate) fn run(args: ConnectArgs) -> Result<(), Failure> {
     trace::start(args.verbose);
     let mut signals = Signals::listen()?;
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(Status::NotConnected, format!("cannot start: {error}"))
-            .with_hint("check the limits on processes and open files (ulimit -u, -n)")
-    };
     let runtime =
-        runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+        runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::not_started)?;
     let limits = Limits::default().with_max_message_bytes(args.max_message_size);
     let outcome = runtime.block_on(async {
-        let own = OwnStdio::lane(limits.lane.clone(), Default::default()).map_err(|error| failed(&error))?;
-        let there = HttpLane::new(connector()?, args.url.clone(), http_options(&args.headers, &limits));
-        let mut options = RelayOptions::default();
-        options.limits.incoming = limits.link.clone();
-        options.limits.outgoing = limits.link;
         tokio::select! {
             // First of all: whoever interrupts does not care what else has happened. Both may be dropped: the relay
             // takes its lanes with it.
             biased;
             signal = signals.received() => Err(Failure::interrupted(signal)),
-            end = relay(own, there, options) => ended(end.first, end.reason(), end.unanswered),
+            outcome = connect(&args, &limits) => outcome,
         }
     });
     // A write to a stdout that nobody reads is not waited for.
     runtime.shutdown_background();
     outcome
+}
+
+/// Reaches the server, and joins it to our own stdin and stdout.
+async fn connect(args: &ConnectArgs, limits: &Limits) -> Result<(), Failure> {
+    match &args.url {
+        Target::Http(url) => {
+            let lane = HttpLane::new(connector()?, url.clone(), http_options(&args.headers, limits));
+            join(Watched::new(lane, Arc::new(Reasons::new())), &args.url, limits).await
+        }
+        Target::Socket(_) if !args.headers.is_empty() => {
+            Err(Failure::new(Status::Usage, "--header is for HTTP: a socket has no headers")
+                .with_hint("see `towpath connect --help`"))
+        }
+        Target::Socket(address) => join(socket(address, limits).await?, &args.url, limits).await,
+    }
+}
+
+async fn join<L>(there: L, name: &Target, limits: &Limits) -> Result<(), Failure>
+where
+    L: Lane<Source: Unpin, Sink: Unpin>,
+{
+    let own = OwnStdio::lane(limits.lane.clone(), Default::default()).map_err(Failure::not_started)?;
+    let mut options = RelayOptions::default();
+    options.limits.incoming = limits.link.clone();
+    options.limits.outgoing = limits.link.clone();
+    let end = relay(own, there, options).await;
+    ended(end.first, end.reason(), end.unanswered, name)
+}
+
+/// A connection to a socket.
+///
+/// # Cancel safety
+///
+/// Dropped, there is none.
+pub(crate) async fn socket(address: &SocketAddress, limits: &Limits) -> Result<SocketLane, Failure> {
+    let options = SocketOptions::default().with_limits(limits.lane.clone());
+    let connected = SocketLane::connect(address, options).await;
+    connected.map_err(|error| explain::socket(&error))
 }
 
 /// What makes the exchanges with a URL.
@@ -65,7 +101,7 @@ pub(crate) fn http_options(
     HttpOptions::default().with_headers(headers).with_limits(http)
 }
 
-fn ended(first: RelaySide, end: &LinkEnd, unanswered: u64) -> Result<(), Failure> {
+fn ended(first: RelaySide, end: &LinkEnd, unanswered: u64, there: &Target) -> Result<(), Failure> {
     match (first, end) {
         (RelaySide::Incoming, LinkEnd::PeerClosed(_) | LinkEnd::ClosedHere) if unanswered == 0 => Ok(()),
         (RelaySide::Incoming, LinkEnd::PeerClosed(_) | LinkEnd::ClosedHere) => {
@@ -76,7 +112,7 @@ fn ended(first: RelaySide, end: &LinkEnd, unanswered: u64) -> Result<(), Failure
         (RelaySide::Incoming, end) => {
             Err(Failure::new(Status::NotWritten, format!("own stdin and stdout: {end}")))
         }
-        (RelaySide::Outgoing, end) => Err(Failure::new(Status::Lost, end.to_string())
+        (RelaySide::Outgoing, end) => Err(Failure::new(Status::Lost, format!("lost `{there}`: {end}"))
             .with_hint("each request that waited was answered with an error that says whether it was sent")),
     }
 }
@@ -88,7 +124,9 @@ mod tests {
     #[test]
     fn an_end_without_some_answer_is_no_success() {
         let status = |unanswered| {
-            ended(RelaySide::Incoming, &LinkEnd::ClosedHere, unanswered).map_err(|failure| failure.status())
+            let there = "http://127.0.0.1/".parse().unwrap();
+            let ended = ended(RelaySide::Incoming, &LinkEnd::ClosedHere, unanswered, &there);
+            ended.map_err(|failure| failure.status())
         };
         assert_eq!(status(0), Ok(()));
         assert_eq!(status(1), Err(Status::Lost));
