@@ -11,16 +11,15 @@ mod table;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
+use std::process::Command;
 
 use self::client::Watched;
 use self::listening::free_port;
 use self::pairs::{PAIRS, Pair, Way};
 use self::peers::{Installed, Side};
 use self::table::{Cell, Row};
-use crate::workspace::{Result, cargo, root};
+use crate::install;
+use crate::workspace::Result;
 
 /// Run every case of every peer in every era, and print the table.
 #[derive(clap::Args)]
@@ -131,32 +130,9 @@ struct Ours {
 
 impl Ours {
     fn build() -> Result<Self> {
-        let build = cargo()
-            .args(["build", "--release", "--bins", "-p", "towpath-everything", "-p", "towpath-cli"])
-            .arg("--message-format=json-render-diagnostics")
-            .current_dir(root())
-            .stderr(Stdio::inherit())
-            .output()?;
-        if !build.status.success() {
-            return Err(format!("cargo build: {}", build.status).into());
-        }
-        let artifacts: Vec<Value> = String::from_utf8_lossy(&build.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        let executable = |name: &str| {
-            let artifact = artifacts
-                .iter()
-                .find(|artifact| artifact["target"]["name"] == name && artifact["executable"].is_string());
-            artifact
-                .and_then(|artifact| artifact["executable"].as_str())
-                .map(PathBuf::from)
-                .ok_or_else(|| format!("there is no binary named {name}"))
-        };
-        Ok(Self {
-            server: executable("everything")?,
-            client: executable("interop-client")?,
-            towpath: executable("towpath")?,
-        })
+        let arguments = ["--release", "--bins", "-p", "towpath-everything", "-p", "towpath-cli"];
+        let [server, client, towpath] =
+            install::build(&arguments, ["everything", "interop-client", "towpath"])?;
+        Ok(Self { server, client, towpath })
     }
 }

@@ -7,9 +7,12 @@
 mod bench;
 mod conformance;
 mod controls;
+mod fuzz;
+mod install;
 mod interop;
 mod negative;
 mod process;
+mod soak;
 mod source;
 mod test_all;
 mod tidy;
@@ -43,6 +46,10 @@ enum Command {
     Interop(interop::Args),
     /// Run the official conformance suite against our server and our client, over HTTP
     Conformance(conformance::Args),
+    /// Start, use, drop and kill child processes at random, thousands of them, and see that nothing is left
+    Soak(soak::Args),
+    /// Feed the codecs what a fuzzer makes up, where there is one
+    Fuzz(fuzz::Args),
 }
 
 impl Command {
@@ -55,6 +62,8 @@ impl Command {
             Self::Controls(args) => args.run(),
             Self::Interop(args) => args.run(),
             Self::Conformance(args) => args.run(),
+            Self::Soak(args) => args.run(),
+            Self::Fuzz(args) => args.run(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Commands under a time limit, and the processes that they leave behind.
 //!
 //! Everything that is started here carries a marker in its environment, which its children inherit: so what is left
-//! of a run can be found, and ended, whoever its parent is by then.
+//! of a run can be found, and ended, whoever its parent is by then. A program that passes on little of its environment,
+//! as ours do to the servers that they start, still passes on where temporary files go, so the marker is in there, too.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,11 +15,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::workspace::Result;
 
 /// The variable that marks a run.
-pub(crate) const MARKER: &str = "TOWPATH_TEST_RUN";
+const MARKER: &str = "TOWPATH_TEST_RUN";
 
 /// One run, and all the processes that belong to it.
 pub(crate) struct Run {
     marker: String,
+    temporary: PathBuf,
 }
 
 /// How a command ended.
@@ -43,12 +46,22 @@ impl Run {
     /// A run with a marker of its own.
     pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { marker: format!("{}-{}", std::process::id(), now.as_nanos()) }
+        let marker = format!("{}-{}", std::process::id(), now.as_nanos());
+        let temporary = std::env::temp_dir().join(format!("xtask-{marker}"));
+        Self { marker, temporary }
     }
 
-    /// What tells this run from all others; fit for a file name.
-    pub(crate) fn name(&self) -> &str {
-        &self.marker
+    /// The temporary directory of this run and no other. It is there while a process of the run can be, and is removed
+    /// with the run.
+    pub(crate) fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Starts a command as a part of this run.
+    pub(crate) fn spawn(&self, command: &mut Command) -> Result<Child> {
+        std::fs::create_dir_all(&self.temporary)?;
+        command.env(MARKER, &self.marker).env("TMPDIR", &self.temporary);
+        command.spawn().map_err(|error| format!("{}: {error}", shown(command)).into())
     }
 
     /// Runs a command that writes to our own output, without input.
@@ -64,8 +77,7 @@ impl Run {
     }
 
     fn wait(&self, command: &mut Command, limit: Duration) -> Result<Ended> {
-        command.env(MARKER, &self.marker);
-        let child = command.spawn().map_err(|error| format!("{}: {error}", shown(command)))?;
+        let child = self.spawn(command)?;
         let (done, ended) = mpsc::sync_channel(1);
         std::thread::spawn(move || done.send(child.wait_with_output()));
         match ended.recv_timeout(limit) {
@@ -79,14 +91,13 @@ impl Run {
 
     /// The processes of this run that still live, each as `pid command line`.
     pub(crate) fn left(&self) -> Vec<(Pid, String)> {
-        let wanted = format!("{MARKER}={}", self.marker);
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         let mut found = Vec::new();
         for entry in entries.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let Some(pid) = Pid::from_raw(pid) else { continue };
             let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environment.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes()) {
+            if environment.windows(self.marker.len()).any(|part| part == self.marker.as_bytes()) {
                 let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
                 let line = String::from_utf8_lossy(&line).replace('\0', " ");
                 found.push((pid, format!("{} {}", pid.as_raw_nonzero(), line.trim())));
@@ -119,6 +130,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.kill();
+        let _ = std::fs::remove_dir_all(&self.temporary);
     }
 }
 
@@ -168,6 +180,25 @@ mod tests {
         assert!(Run::new().left().is_empty());
         run.kill();
         assert_eq!(run.left_after(Duration::from_secs(10)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_orphan_with_little_of_the_environment_is_found() {
+        let run = Run::new();
+        let script = "(exec env -i TMPDIR=\"$TMPDIR\" sleep 600 >/dev/null 2>&1) & exit 0";
+        run.capture(Command::new("sh").args(["-c", script]), Duration::from_secs(10))
+            .unwrap()
+            .success()
+            .unwrap();
+        // While a process becomes another program, it has no environment for a moment.
+        let end = Instant::now() + Duration::from_secs(10);
+        let found =
+            std::iter::repeat_with(|| run.left()).find(|left| !left.is_empty() || Instant::now() > end);
+        assert_eq!(found.map(|left| left.len()), Some(1));
+        let temporary = run.temporary().to_owned();
+        assert!(temporary.is_dir());
+        drop(run);
+        assert!(!temporary.exists());
     }
 
     #[test]

@@ -48,7 +48,6 @@ const EXIT_GRACE: Duration = Duration::from_secs(2);
 struct Bench {
     run: Run,
     metadata: Value,
-    temporary: PathBuf,
     /// What `git status` said; `None` without git.
     status_before: Option<String>,
 }
@@ -65,7 +64,11 @@ const NO_GIT: Outcome = Outcome::NotRun("git, or a checkout, is not there");
 type Step = (&'static str, fn(&Bench) -> Result<Outcome>);
 
 const STEPS: &[Step] = &[
-    ("fmt", |bench| bench.cargo(BUILD_LIMIT, &["fmt", "--all", "--check"])),
+    ("fmt", |bench| {
+        bench.cargo(BUILD_LIMIT, &["fmt", "--all", "--check"])?;
+        // A workspace of its own.
+        bench.cargo(BUILD_LIMIT, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+    }),
     ("clippy", |bench| {
         let all = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
         bench.cargo(BUILD_LIMIT, &all)
@@ -117,11 +120,7 @@ impl Args {
 
 impl Bench {
     fn new() -> Result<Self> {
-        let run = Run::new();
-        // Tests get a temporary directory of their own: what is left in it was left by this run and no other.
-        let temporary = std::env::temp_dir().join(format!("xtask-{}", run.name()));
-        std::fs::create_dir_all(&temporary)?;
-        Ok(Self { run, metadata: workspace::metadata()?, temporary, status_before: status()? })
+        Ok(Self { run: Run::new(), metadata: workspace::metadata()?, status_before: status()? })
     }
 
     fn cargo(&self, limit: Duration, arguments: &[&str]) -> Result<Outcome> {
@@ -132,7 +131,6 @@ impl Bench {
 
     fn show(&self, command: &mut Command, limit: Duration) -> Result<Outcome> {
         println!("$ {}", shown(command));
-        command.env("TMPDIR", &self.temporary);
         self.run.show(command, limit)?.success()?;
         Ok(Outcome::Passed)
     }
@@ -205,7 +203,8 @@ impl Bench {
     }
 
     fn files_left(&self) -> Result<Outcome> {
-        nothing(with_prefix(&self.temporary, TEMPORARY_PREFIX)?, "temporary files of ours are left")
+        // What is left in there was left by this run and no other.
+        nothing(with_prefix(self.run.temporary(), TEMPORARY_PREFIX)?, "temporary files of ours are left")
     }
 
     fn status_left(&self) -> Result<Outcome> {
@@ -215,12 +214,6 @@ impl Bench {
             }
             _ => Ok(NO_GIT),
         }
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.temporary);
     }
 }
 
@@ -294,6 +287,10 @@ fn changed(before: &str, after: &str) -> Vec<String> {
 
 fn with_prefix(folder: &Path, prefix: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
+    if !folder.exists() {
+        // Nothing was run.
+        return Ok(found);
+    }
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.starts_with(prefix) {

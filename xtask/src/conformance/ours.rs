@@ -8,11 +8,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use super::Revision;
-use crate::process::{MARKER, Run, shown};
-use crate::workspace::{Result, cargo, root};
+use crate::install;
+use crate::process::Run;
+use crate::workspace::{Result, root};
 
 /// How long the server may take until it says where it is.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -33,25 +33,9 @@ impl Ours {
 
     /// Builds both.
     pub(super) fn build() -> Result<Self> {
-        let build = cargo()
-            .args(["build", "-p", Self::PACKAGE, "--bin", Self::SERVER, "--bin", Self::CLIENT])
-            .arg("--message-format=json-render-diagnostics")
-            .current_dir(root())
-            .stderr(Stdio::inherit())
-            .output()?;
-        if !build.status.success() {
-            return Err(format!("cargo build: {}", build.status).into());
-        }
-        let executable = |name: &str| {
-            let lines = build.stdout.split(|byte| *byte == b'\n');
-            let mut artifacts = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-            let artifact =
-                artifacts.find(|one| one["target"]["name"] == name && one["executable"].is_string());
-            artifact
-                .and_then(|artifact| artifact["executable"].as_str().map(PathBuf::from))
-                .ok_or_else(|| format!("{} has no binary named {name}", Self::PACKAGE))
-        };
-        Ok(Self { server: executable(Self::SERVER)?, client: executable(Self::CLIENT)? })
+        let arguments = ["-p", Self::PACKAGE, "--bin", Self::SERVER, "--bin", Self::CLIENT];
+        let [server, client] = install::build(&arguments, [Self::SERVER, Self::CLIENT])?;
+        Ok(Self { server, client })
     }
 
     /// The program that the suite runs for a scenario.
@@ -80,8 +64,7 @@ impl Serving {
 
     fn start_command(mut command: Command) -> Result<Self> {
         let run = Run::new();
-        command.env(MARKER, run.name()).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("{}: {error}", shown(&command)))?;
+        let mut child = run.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let (sender, lines) = sync_channel(2);
         let stdout = child.stdout.take().ok_or("a process without stdout")?;
         std::thread::spawn(move || {
@@ -177,7 +160,8 @@ mod tests {
         let mut serving = start("echo http://here/mcp").unwrap();
         serving.child.wait().unwrap();
         assert!(serving.stop().unwrap().is_some_and(|why| why.contains("did not stay")));
-        let script = "trap 'exit 0' TERM; echo http://here/mcp; echo more; while :; do sleep 0.05; done";
+        // Both lines in one write: else it could be asked to leave between them.
+        let script = "trap 'exit 0' TERM; printf 'http://here/mcp\\nmore\\n'; while :; do sleep 0.05; done";
         assert!(start(script).unwrap().stop().unwrap().is_some_and(|why| why.contains("second line: more")));
     }
 }

@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn results_are_read_from_the_folders_of_the_suite() {
         let run = crate::process::Run::new();
-        let folder = std::env::temp_dir().join(format!("towpath-conformance-{}", run.name()));
+        let folder = run.temporary().join("results");
         let own = folder.join(format!("auth/x{STAMP}"));
         std::fs::create_dir_all(&own).unwrap();
         let checks = r#"[{"id":"i","name":"I","description":"","status":"SUCCESS","timestamp":""}]"#;
@@ -300,7 +300,6 @@ mod tests {
         std::fs::write(own.join("stdout.txt"), "listed\ndone\n").unwrap();
         let listed = || vec!["auth/x".to_owned(), "y".to_owned()];
         let results = Results::read(&folder, Side::Client, listed());
-        std::fs::remove_dir_all(&folder).unwrap();
         let results = results.unwrap();
         assert_eq!(results.wrong(&expected(&[], &[])), ["y: no result"]);
         let summary = results.summary(&Some(vec!["auth/x".to_owned()]));

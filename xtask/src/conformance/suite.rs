@@ -6,11 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Revision, Side};
+use crate::install;
 use crate::process::{Ended, Run, shown, works};
 use crate::workspace::{Result, root};
-
-/// How long the installation may take.
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// How long all scenarios of one side in one revision may take.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
@@ -33,13 +31,9 @@ pub(super) struct Suite {
 impl Suite {
     /// Installs the suite, and the Node.js that it needs, unless they are there in the pinned versions.
     pub(super) fn install() -> Result<Self> {
-        for program in ["node", "npm"] {
-            if !works(Command::new(program).arg("--version")) {
-                return Err(format!("the conformance suite: {program} is not installed").into());
-            }
-        }
         let folder = root().join("target/conformance/suite");
-        packages(&folder).map_err(|error| format!("the conformance suite: {error}"))?;
+        install::npm(&root().join("tests/conformance"), &folder)
+            .map_err(|error| format!("the conformance suite: {error}"))?;
         let modules = folder.join("node_modules");
         let script = modules.join("@modelcontextprotocol/conformance/dist/index.js");
         // The suite needs Node.js 22; the package of the other architecture is left out when it is installed.
@@ -119,34 +113,6 @@ impl Suite {
 /// Where the results of a run go.
 pub(super) fn folder(side: Side, revision: Revision) -> PathBuf {
     root().join(format!("target/conformance/{side}-{revision}"))
-}
-
-/// Installs what the lock file names, unless the stamp says that this was done.
-fn packages(folder: &Path) -> Result<()> {
-    let manifests = root().join("tests/conformance");
-    let names = ["package.json", "package-lock.json"];
-    let mut wanted = Vec::new();
-    for name in names {
-        wanted.extend(std::fs::read(manifests.join(name))?);
-    }
-    let stamp = folder.join("installed");
-    if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(());
-    }
-    println!("installing into {}", folder.display());
-    if folder.exists() {
-        std::fs::remove_dir_all(folder)?;
-    }
-    std::fs::create_dir_all(folder)?;
-    for name in names {
-        std::fs::copy(manifests.join(name), folder.join(name))?;
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
-    let ended = Run::new().show(&mut npm, INSTALL_LIMIT)?;
-    ended.success().map_err(|error| format!("{}: {error}", shown(&npm)))?;
-    std::fs::write(stamp, wanted)?;
-    Ok(())
 }
 
 /// The names in the section of a side, where lines are `  - name [revisions]`.

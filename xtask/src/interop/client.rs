@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::listening::Listening;
 use super::table::{CASES, Cell, Row};
-use crate::process::{MARKER, Run, shown};
+use crate::process::Run;
 use crate::workspace::{Result, root};
 
 /// How long one case may take, all its repetitions together.
@@ -59,8 +59,7 @@ impl Watched {
     }
 
     fn start(mut command: Command, run: Run, log: File, limit: Duration) -> Result<Self> {
-        command.env(MARKER, run.name()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let child = command.spawn().map_err(|error| format!("{}: {error}", shown(&command)))?;
+        let child = run.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log))?;
         let (sender, events) = sync_channel(CASES.len());
         std::thread::spawn(move || follow(child, &sender));
         Ok(Self { run, events, limit, cells: [const { None }; CASES.len()] })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{MARKER, Run, shown};
+use crate::process::{Run, shown};
 use crate::workspace::Result;
 
 /// How long a server may take until it listens.
@@ -37,13 +37,8 @@ impl Listening {
         run: &Run,
         log: &File,
     ) -> Result<Self> {
-        command
-            .env(MARKER, run.name())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log.try_clone()?);
-        let child = command.spawn().map_err(|error| format!("{}: {error}", shown(&command)))?;
-        let mut listening = Self { child, polite };
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+        let mut listening = Self { child: run.spawn(&mut command)?, polite };
         let until = Instant::now() + START_LIMIT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Some(status) = listening.child.try_wait()? {
@@ -93,7 +88,8 @@ mod tests {
     fn start(script: &str, polite: bool) -> (Listening, Run) {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let run = Run::new();
-        let log = std::env::temp_dir().join(format!("towpath-listening-{}", run.name()));
+        std::fs::create_dir_all(run.temporary()).unwrap();
+        let log = run.temporary().join("log");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{script} echo ready; while :; do sleep 0.01; done")]);
         let file = File::create(&log).unwrap();
@@ -103,7 +99,6 @@ mod tests {
         while std::fs::read(&log).unwrap().is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        std::fs::remove_file(log).unwrap();
         (listening, run)
     }
 

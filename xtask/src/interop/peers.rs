@@ -3,14 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use super::Ours;
-use crate::process::{Run, shown, works};
+use crate::install;
+use crate::process::works;
 use crate::workspace::{Result, root};
-
-/// How long the installation of one package manager may take.
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,19 +103,9 @@ impl Installed {
 
 /// The folder with the Node peers' packages and our scripts: Node looks for packages beside a script.
 fn node() -> Result<PathBuf> {
-    for program in ["node", "npm"] {
-        if !works(Command::new(program).arg("--version")) {
-            return Err(format!("{program} is not installed").into());
-        }
-    }
     let manifests = root().join("tests/interop/node");
     let folder = root().join("target/interop/node");
-    install(&folder, &[manifests.join("package.json"), manifests.join("package-lock.json")], |folder| {
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
-            .current_dir(folder);
-        vec![npm]
-    })?;
+    install::npm(&manifests, &folder)?;
     for entry in std::fs::read_dir(&manifests)? {
         let script = entry?.path();
         if let (Some("mjs"), Some(name)) =
@@ -139,7 +126,7 @@ fn python() -> Result<PathBuf> {
         return Err("python3 is not installed, or older than 3.11, or without venv".into());
     }
     let folder = root().join("target/interop/python");
-    install(&folder, &[root().join("tests/interop/python/requirements.txt")], |folder| {
+    install::once(&folder, &[root().join("tests/interop/python/requirements.txt")], |folder| {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv", "environment"]).current_dir(folder);
         let mut pip = Command::new(interpreter(folder));
@@ -153,32 +140,4 @@ fn python() -> Result<PathBuf> {
 
 fn interpreter(folder: &Path) -> PathBuf {
     folder.join("environment/bin/python")
-}
-
-/// Installs into a folder what its manifests name, unless the stamp says that this was done.
-fn install(folder: &Path, manifests: &[PathBuf], commands: impl Fn(&Path) -> Vec<Command>) -> Result<()> {
-    let stamp = folder.join("installed");
-    let mut wanted = Vec::new();
-    for manifest in manifests {
-        wanted.extend(std::fs::read(manifest)?);
-    }
-    if std::fs::read(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(());
-    }
-    println!("installing into {}", folder.display());
-    if folder.exists() {
-        std::fs::remove_dir_all(folder)?;
-    }
-    std::fs::create_dir_all(folder)?;
-    for manifest in manifests {
-        std::fs::copy(manifest, folder.join(manifest.file_name().unwrap_or_default()))?;
-    }
-    let run = Run::new();
-    for mut command in commands(folder) {
-        run.show(&mut command, INSTALL_LIMIT)?
-            .success()
-            .map_err(|error| format!("{}: {error}", shown(&command)))?;
-    }
-    std::fs::write(stamp, wanted)?;
-    Ok(())
 }

@@ -89,8 +89,6 @@ fn write_field(out: &mut BytesMut, name: &[u8], value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::{Decoder, SseEvent, SseLimits};
 
@@ -145,23 +143,5 @@ mod tests {
         assert_eq!(events[0].name, "adata: forged");
         assert_eq!(decoder.last_event_id(), b"1data: forged");
         assert_eq!(decoder.comments(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read(
-            id in prop::option::of("[ -~é]{0,20}"),
-            name in prop::option::of("[ -~é]{1,20}"),
-            data in prop::collection::vec(prop::sample::select(b"ab: \r\n\xFF".to_vec()), 0..40),
-        ) {
-            let mut out = BytesMut::new();
-            write_event(&mut out, id.as_deref(), name.as_deref(), &data);
-            let (events, _) = decode(out);
-            prop_assert_eq!(events.len(), 1);
-            let breaks: Vec<u8> = String::from_utf8_lossy(&data).replace("\r\n", "\n").replace('\r', "\n").into();
-            prop_assert_eq!(String::from_utf8_lossy(&events[0].data).into_owned().into_bytes(), breaks);
-            prop_assert_eq!(events[0].id.as_deref(), id.as_deref().map(str::as_bytes));
-            prop_assert_eq!(&events[0].name, name.as_deref().unwrap_or("message"));
-        }
     }
 }

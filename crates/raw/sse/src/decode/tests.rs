@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use proptest::prelude::*;
 
 use super::Decoder;
 use crate::{SseError, SseEvent, SseLimits};
@@ -284,56 +283,5 @@ fn an_id_or_a_name_over_its_limit_loses_its_event_alone() {
         assert!(matches!(id, SseError::FieldTooLarge { field: "id", limit: 10, .. }));
         assert!(matches!(name, SseError::FieldTooLarge { field: "event", limit: 5, .. }));
         assert_eq!(outcome.last_event_id, ten.as_bytes());
-    }
-}
-
-/// Streams of the bytes that matter, so that most of them mean something.
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        4 => prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n"]).prop_map(str::to_owned),
-        4 => prop::sample::select(vec!["data:", "data: ", "data", "id: ", "id", "event: ", "retry: ", ": ", ":"])
-            .prop_map(str::to_owned),
-        2 => "[ -~é\u{feff}\0]{0,12}",
-        1 => "[0-9]{1,30}",
-    ];
-    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat().into_bytes())
-}
-
-proptest! {
-    #[test]
-    fn any_chunking_gives_the_same(
-        stream in stream(),
-        sizes in prop::collection::vec(1..20usize, 1..20),
-        limit in 1..40usize,
-        strict in any::<bool>(),
-    ) {
-        let limits = SseLimits::default()
-            .with_max_event_bytes(limit)
-            .with_max_id_bytes(8)
-            .with_max_name_bytes(8)
-            .with_strict_end(strict);
-        let mut whole = decode_with(&limits, [Bytes::copy_from_slice(&stream)]);
-        let mut pieces = decode_with(&limits, cut(&stream, &sizes));
-        // How far an event is counted beyond its limit before it is reported depends on the chunks.
-        for outcome in [&mut whole, &mut pieces] {
-            for given in &mut outcome.given {
-                if let Err(SseError::EventTooLarge { size, head, tail }) = given {
-                    let beginning = head.slice(..head.len().min(limit));
-                    (size.seen, size.exact, *head, *tail) = (0, false, beginning, Bytes::new());
-                }
-            }
-        }
-        prop_assert_eq!(whole, pieces);
-    }
-
-    #[test]
-    fn any_bytes_are_survived(
-        stream in prop::collection::vec(any::<u8>(), 0..300),
-        sizes in prop::collection::vec(1..50usize, 1..5),
-    ) {
-        let limits = SseLimits::default().with_max_event_bytes(20);
-        for event in decode_with(&limits, cut(&stream, &sizes)).given.into_iter().flatten() {
-            prop_assert!(event.data.len() <= 20);
-        }
     }
 }
