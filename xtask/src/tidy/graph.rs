@@ -23,8 +23,7 @@ const TESTKIT: &str = "towpath-testkit";
 const FACADE: &str = "towpath";
 const CLI: &str = "towpath-cli";
 
-/// Each crate under `crates/` and the crates of ours that it may depend on. Tests may use the testkit as well, and those
-/// of the client a real server.
+/// Each crate under `crates/` and the crates of ours that it may depend on. Tests may use the testkit as well.
 const LAYERS: &[(&str, &[&str])] = &[
     (RAW, &[]),
     (BUFFER, &[RAW]),
@@ -41,6 +40,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     (FACADE, &[RAW, BUFFER, STDIO, SSE, HTTP, JSONRPC, MCP, LINK, CLIENT, SERVER, RELAY]),
     (CLI, &[FACADE]),
 ];
+
+/// What tests may use besides: those of the client talk to real servers, some of them in processes.
+const FOR_TESTS: &[(&str, &str)] = &[(CLIENT, SERVER), (CLIENT, STDIO)];
 
 /// Foreign crates that a crate may not reach, not even through others.
 const UNREACHABLE: &[(&str, &[&str])] = &[
@@ -97,7 +99,7 @@ pub(super) fn layers(metadata: &Value) -> Findings {
             }
             findings.checked += 1;
             let for_tests = dependency["kind"] == "dev"
-                && (on == TESTKIT || on == name || (name, on) == (CLIENT, SERVER));
+                && (on == TESTKIT || on == name || FOR_TESTS.contains(&(name, on)));
             if !allowed.contains(&on) && !for_tests {
                 findings.fail(name, format!("must not depend on {on}; it may use {allowed:?}"));
             }

@@ -26,19 +26,27 @@ struct Setting {
     default: Option<String>,
 }
 
-/// Every `pub struct …Limits`, `pub struct …Timeouts` and `pub struct …Deadlines` in `crates/`.
+/// Structs whose names do not tell that they hold settings. What else is in them, such as a name, is none.
+const MIXED: &[&str] = &["AppOptions", "RestartPolicy", "ServeStdioOptions"];
+
+/// Every `pub struct …Limits`, `pub struct …Timeouts` and `pub struct …Deadlines` in `crates/`, and those of [`MIXED`].
 pub(super) fn collect(sources: &[Source]) -> Vec<Settings> {
     let mut found = Vec::new();
     for source in sources.iter().filter(|source| source.path.starts_with("crates/")) {
         for at in words(&source.code, "pub struct") {
             let name = identifier(source.code[at + 10..].trim_start());
+            let is_mixed = MIXED.contains(&name);
             let is_settings = ["Limits", "Timeouts", "Deadlines"].iter().any(|end| name.ends_with(end));
-            if source.in_test(at) || !is_settings {
+            if source.in_test(at) || !(is_settings || is_mixed) {
                 continue;
             }
             let Some(open) = source.code[at..].find(['{', ';']).map(|offset| at + offset) else { continue };
             if source.code.as_bytes()[open] == b'{' {
-                found.push(settings(source, sources, name, at, open));
+                let mut one = settings(source, sources, name, at, open);
+                if is_mixed {
+                    one.fields.retain(|field| field.unit() != "–");
+                }
+                found.push(one);
             }
         }
     }
@@ -365,6 +373,20 @@ mod tests { fn a() { let l = LaneLimits { max_message_bytes: 1, idle: None, ..x 
         let stale = page(&structs).replace("16 MiB", "8 MiB");
         assert!(documented(&structs, &stale).failures.iter().any(|line| line.contains("--write-limits")));
         assert!(documented(&structs, "").failures.iter().any(|line| line.contains("does not name")));
+    }
+
+    #[test]
+    fn of_a_mixed_struct_only_the_settings_are_on_the_page() {
+        let code = "pub struct RestartPolicy {
+            /// How long.
+            pub quick: Duration,
+            /// Who.
+            pub info: Implementation,
+        }
+        pub struct OtherPolicy { pub quick: Duration }";
+        let page = page(&collect(&[Source::new("crates/x/src/policy.rs", code)]));
+        assert!(page.contains("| `quick` | time | – | How long. |"), "{page}");
+        assert!(!page.contains("info") && !page.contains("OtherPolicy"), "{page}");
     }
 
     #[test]
