@@ -387,8 +387,9 @@ async fn a_signal_while_the_server_starts_leaves_nothing() {
         for kind in [Signal::TERM, Signal::INT, Signal::HUP, Signal::KILL] {
             let mark = format!("TOWPATH_TEST_MARK=serve-start-{kind:?}-{}", process::id());
             let (variable, value) = mark.split_once('=').unwrap();
-            // It says nothing, and is found only below a shell.
-            let args = ["serve", "--port", "0", "--env", variable, "--", "sh", "-c", "sleep 60 & wait"];
+            // It says nothing, and is found only below a shell; there once it has been asked, when the guard knows of it.
+            let server = "read line; sleep 60 & wait";
+            let args = ["serve", "--port", "0", "--env", variable, "--", "sh", "-c", server];
             let mut bridge = towpath(&args).env(variable, value).spawn().unwrap();
             let mut look = tokio::time::interval(Duration::from_millis(5));
             // The bridge, its guard, the shell, and what that has started.
