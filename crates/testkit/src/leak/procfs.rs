@@ -26,14 +26,15 @@ pub(super) fn threads() -> Option<BTreeMap<i32, String>> {
 }
 
 /// The processes below this one, and those that were below it once: they still have `marker` in their
-/// environment, or are of the session that this process leads. With their command lines.
+/// environment, or live in the session that this process leads (those that have ended are their new parent's to wait
+/// for). With their command lines.
 pub(super) fn processes(marker: Option<&str>) -> Option<BTreeMap<i32, String>> {
     let own = i32::try_from(std::process::id()).ok()?;
     let all: BTreeMap<i32, Stat> =
         numbered("/proc")?.into_iter().filter_map(|pid| Some((pid, Stat::of(pid)?))).collect();
     let ours = all.iter().filter(|(pid, _)| **pid != own).filter(|(pid, stat)| {
         let marked = || marker.is_some_and(|marker| has_in_environment(**pid, marker));
-        is_below(own, **pid, &all) || stat.session == own || marked()
+        is_below(own, **pid, &all) || (stat.session == own && stat.state != 'Z') || marked()
     });
     Some(ours.map(|(pid, stat)| (*pid, stat.command_line(*pid))).collect())
 }
