@@ -17,16 +17,16 @@ use towpath_testkit::within;
 async fn every_modern_request_carries_its_metadata_and_keeps_the_callers() {
     let capable = builder().capabilities(json!({"sampling": {}}));
     let (client, mut far) = modern(capable).await;
-    let own = json!({"_meta": {"mine": 1, "progressToken": "t"}, "name": "x"});
+    let own = |token| json!({"_meta": {"mine": 1, "progressToken": token}, "name": "x"});
     let mut options = CallOptions::default();
     options.log_level = Some(LogLevel::Warning);
-    let params = Some(RawJson::serialize(&own).expect("JSON"));
+    let params = Some(RawJson::serialize(&own("u")).expect("JSON"));
     let calls = [
         client.call("tools/list", &()).start(),
-        client.call("tools/call", &own).with_progress().start(),
+        client.call("tools/call", &own("t")).with_progress().start(),
         client.call_with("tools/call", params, options).start(),
     ];
-    for (call, progress) in calls.iter().zip([json!(null), json!("t"), json!("t")]) {
+    for (call, progress) in calls.iter().zip([json!(null), json!("t"), json!("u")]) {
         let request = far.hear().await;
         let meta = &request["params"]["_meta"];
         assert_eq!(request["id"], call.id().expect("it is sent"));
@@ -37,7 +37,7 @@ async fn every_modern_request_carries_its_metadata_and_keeps_the_callers() {
             json!({"name": "client under test", "version": "1.0.0"})
         );
         assert_eq!(meta.get("progressToken").unwrap_or(&json!(null)), &progress);
-        if progress == "t" {
+        if progress.is_string() {
             assert_eq!((&meta["mine"], &request["params"]["name"]), (&json!(1), &json!("x")));
         }
     }

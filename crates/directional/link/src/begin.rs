@@ -5,7 +5,7 @@ use std::{fmt::Display, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use towpath_jsonrpc::{Deadlines, ErrorObject, Id, code, encode::TAIL};
-use towpath_mcp::encode;
+use towpath_mcp::{ProgressToken, encode};
 use towpath_raw::{MessageTooLarge, Route};
 
 use crate::{
@@ -45,30 +45,51 @@ pub(crate) fn begin(shared: &Shared, request: Request) -> Result<usize, CallErro
         let id =
             state.outgoing.insert(now, deadlines, key).map_err(|limit| unsendable(shared, &method, limit))?;
         let (route, within) = state.route_for(id, nested);
+        // Mostly the id; another one while a caller uses just that number as a token of his own.
+        let own = ProgressToken::from(id);
+        let taken = state.tokens.contains_key(own.as_id());
+        let own = if taken { ProgressToken::from(Id::from(format!("call {id}"))) } else { own };
         let mut callers_token = None;
         let written = state.outbox.try_push(Origin::Call(id), route, TAIL, |out| {
             let body = if options.verbatim {
                 verbatim::write_request(out, id, &method, params.as_ref(), token)
             } else {
-                let (body, own) = state.dress.write_request(
-                    out,
-                    id,
-                    &method,
-                    params.as_ref(),
-                    progress,
-                    options.log_level,
-                )?;
-                callers_token = own;
+                let (body, callers) = state
+                    .dress
+                    .write_request(
+                        out,
+                        id,
+                        &method,
+                        params.as_ref(),
+                        progress.then_some(&own),
+                        options.log_level,
+                    )
+                    .map_err(Unwritable::Encode)?;
+                if let Some(callers) = &callers {
+                    let of_a_call = callers.as_u64().filter(|token| *token != id);
+                    let in_use = state.tokens.contains_key(callers.as_id())
+                        || of_a_call.is_some_and(|token| state.outgoing.get(token).is_some());
+                    if in_use {
+                        // Progress would go to the wrong call (2026-07-28, basic/patterns/progress).
+                        return Err(None);
+                    }
+                }
+                callers_token = callers.or_else(|| taken.then(|| own.clone()));
                 body
             };
             fits(out, &body, shared).map_err(Unwritable::TooLarge)?;
-            Ok(body)
+            Ok::<_, Option<Unwritable>>(body)
         });
         if let Err(reason) = written {
             state.outgoing.cancel(id);
             return Err(match reason {
-                Unwritable::TooLarge(source) => error(shared, &method, Failure::TooLarge(source)),
-                Unwritable::Encode(reason) => unsendable(shared, &method, reason),
+                Some(Unwritable::TooLarge(source)) => error(shared, &method, Failure::TooLarge(source)),
+                Some(Unwritable::Encode(reason)) => unsendable(shared, &method, reason),
+                None => unsendable(
+                    shared,
+                    &method,
+                    "its progress token belongs to another call that is in flight",
+                ),
             });
         }
         let callers_token = callers_token.map(|token| token.as_id().clone());

@@ -53,13 +53,12 @@ impl CallDress {
         id: u64,
         method: &str,
         params: Option<&RawJson>,
-        progress: bool,
+        progress: Option<&ProgressToken>,
         log_level: Option<LogLevel>,
     ) -> Result<(Bytes, Option<ProgressToken>), EncodeError> {
-        let token = ProgressToken::from(id);
         let mut writer = RequestParams::new(params);
-        if progress {
-            writer = writer.progress_token(&token);
+        if let Some(token) = progress {
+            writer = writer.progress_token(token);
         }
         if let Some(modern) = &self.modern {
             writer = writer.modern(modern.revision, &modern.capabilities).client_info(&modern.client_info);
@@ -69,7 +68,7 @@ impl CallDress {
             }
         }
         let has_params = writer.has_params();
-        encode::request_head(out, token.as_id(), method, has_params);
+        encode::request_head(out, &Id::from(id), method, has_params);
         if !has_params {
             return Ok((Bytes::new(), None));
         }

@@ -113,6 +113,42 @@ async fn progress_restarts_the_idle_deadline_but_never_the_total_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn progress_comes_to_the_call_whose_token_it_names_though_callers_choose_their_own() {
+    let mut bench = bench(LinkLimits::default(), LinkTimeouts::default());
+    let chosen = |token: &str| RawJson::parse(format!(r#"{{"_meta":{{"progressToken":{token}}}}}"#)).ok();
+    let first = bench.peer.call("slow", chosen("2"), CallOptions::default()).start();
+    let own = bench.peer.call("slow", None, deadlines(Some(2 * SECOND), None)).start();
+    let (mut first, mut own) = (first, own);
+    bench.far.hear().await.expect("the first");
+    let asked = bench.far.hear().await.expect("the second, whose id is 2");
+    let params: Value = asked.params().expect("params").deserialize().expect("JSON");
+    let token = params["_meta"]["progressToken"].to_string();
+    assert_ne!(token, "2", "another call has that one");
+    for token in ["2", &token] {
+        let say = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#
+        );
+        bench.far.say(say).await;
+    }
+    let note = within(first.notification()).await.expect("its progress");
+    assert!(String::from_utf8_lossy(note.bytes()).contains(r#""progressToken":2,"#));
+    let note = within(own.notification()).await.expect("its progress");
+    assert!(String::from_utf8_lossy(note.bytes()).contains(&token));
+    // One that belongs to a call in flight, as its own token or as its id, is refused before anything is sent.
+    for token in ["2", "1"] {
+        let again = bench.peer.call("slow", chosen(token), CallOptions::default());
+        let error = within(again).await.expect_err("the token is in use");
+        assert!(matches!(error, CallError::Unsendable { .. }), "{error}");
+        assert_eq!(error.phase(), Phase::NotSent);
+    }
+    drop(first);
+    assert_eq!(bench.far.hear().await.expect("told").method(), "notifications/cancelled");
+    let free = bench.peer.call("slow", chosen("\"t\""), CallOptions::default()).start();
+    assert_eq!(bench.far.hear().await.expect("a free one is sent").method(), "slow");
+    drop(free);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_ends_a_call_at_its_idle_deadline() {
     let mut timeouts = LinkTimeouts::default();
     timeouts.call = Deadlines { idle: Some(2 * SECOND), total: Some(9 * SECOND) };

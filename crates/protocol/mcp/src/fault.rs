@@ -51,7 +51,9 @@ pub enum Fault {
     /// An HTTP header and the body disagree, or a required header is missing.
     #[error("header mismatch: {detail}")]
     HeaderMismatch {
-        /// Which header, and how.
+        /// The name of the header, for programs.
+        header: String,
+        /// How, for people.
         detail: String,
     },
     /// The request needs a capability that the client did not declare.

@@ -10,7 +10,10 @@
 //! - [`HttpEndpoint`] is the same over HTTP, before and after a request's body is read, and [`HttpGate`] its origins and
 //!   hosts. It keeps no sessions: it says which [`SessionId`] a message names.
 //! - [`Probe`] and [`Handshake`] are a client's opening moves; [`post_headers`] and [`HttpAnswer`] are what a client over
-//!   HTTP writes into its heads, and reads from the server's.
+//!   HTTP writes into its heads, and reads from the server's. [`Recovery`] is what can be done about an error of a modern
+//!   server.
+//! - [`HeaderParams`] are the arguments of a tool that `Mcp-Param-*` headers mirror: a client writes them, a server
+//!   compares them. [`without_bad_tools`] takes out of `tools/list` what a client must leave out.
 //! - [`Subscription`] is the server's side of `subscriptions/listen`.
 //! - [`encode`] writes outgoing messages; what a caller or a handler gave is spliced in byte for byte.
 //! - [`wire_reply`] is the one place that picks code, `data`, HTTP status and fate of the connection for a
@@ -44,9 +47,9 @@
 //!
 //! It knows no tools, prompts or resources, and validates no schema: capabilities, arguments and results are
 //! [`RawJson`](towpath_jsonrpc::RawJson), and stay the bytes that they are. Ids and deadlines of requests in
-//! flight are `towpath-jsonrpc`'s. Of HTTP it knows methods, statuses and headers, as the types of the `http` crate;
-//! `Mcp-Param-*` headers are not compared with the body, since that takes a tool's schema:
-//! [`decode_header_value`] and [`encode_header_value`] are there for who has it.
+//! flight are `towpath-jsonrpc`'s. Of HTTP it knows methods, statuses and headers, as the types of the `http` crate.
+//! [`HttpEndpoint`] does not compare `Mcp-Param-*` headers with the body, since that takes a tool's schema:
+//! [`HeaderParams::check`] is there for who has it.
 //!
 //! # Cancel safety
 //!
@@ -74,6 +77,7 @@ mod limits;
 pub mod meta;
 pub mod method;
 mod probe;
+mod recovery;
 mod reply;
 mod request;
 mod revision;
@@ -94,16 +98,19 @@ pub use handshake::{
     Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Negotiated, NoLegacyRevision,
 };
 pub use http::{
-    BodyKind, HeadInfo, HostPolicy, HttpAdmit, HttpAnswer, HttpEndpoint, HttpGate, InvalidHeaderValue,
-    InvalidHost, InvalidOrigin, MAX_OWN_SESSION_ID_BYTES, MAX_SESSION_ID_BYTES, OriginPolicy, SessionHeaders,
-    SessionId, Verb, VersionHeader, decode_header_value, encode_header_value, header, modern_headers,
-    post_headers, sniff, suggests_http_sse,
+    BodyKind, EventId, HeadInfo, HeaderParams, HeaderParamsError, HostPolicy, HttpAdmit, HttpAnswer,
+    HttpEndpoint, HttpGate, InvalidHeaderValue, InvalidHost, InvalidOrigin, MAX_EVENT_ID_BYTES,
+    MAX_HEADER_PARAM_NAME_BYTES, MAX_HEADER_PARAMS, MAX_OWN_SESSION_ID_BYTES, MAX_SESSION_ID_BYTES,
+    OriginPolicy, SessionHeaders, SessionId, Verb, VersionHeader, cors, decode_header_value,
+    encode_header_value, header, modern_headers, post_headers, sniff, suggests_http_sse, tool_arguments,
+    without_bad_tools,
 };
 pub use identity::ServerIdentity;
 pub use implementation::Implementation;
 pub use level::LogLevel;
 pub use limits::{SessionLimits, SubscriptionLimits};
 pub use probe::{Detected, Incompatible, LegacyReason, Preference, Probe, ProbeAction, ProbeTimeouts};
+pub use recovery::{Recovery, Unsupported};
 pub use reply::{WireReply, wire_reply};
 pub use request::{ModernRequest, is_modern, trace_context};
 pub use revision::{Era, HttpBinding, RULES, Revision, Rules, UnknownRevision, negotiate};

@@ -147,6 +147,10 @@ fn data(fault: &Fault, reason: &str) -> RawJson {
             write_supported(&mut out, supported);
         }
         Fault::EraNotSpoken { supported } => write_supported(&mut out, supported),
+        Fault::HeaderMismatch { header, .. } => {
+            out.extend_from_slice(b",\"header\":");
+            write_string(&mut out, header);
+        }
         Fault::MissingCapability { required } => {
             out.extend_from_slice(b",\"requiredCapabilities\":");
             out.extend_from_slice(required.as_bytes());
@@ -213,7 +217,7 @@ mod tests {
                 false,
             ),
             (
-                Fault::HeaderMismatch { detail: "d".into() },
+                Fault::HeaderMismatch { header: "Mcp-Name".into(), detail: "d".into() },
                 Peer,
                 -32020,
                 "header_mismatch",

@@ -1,8 +1,9 @@
-//! A look at the top level of a JSON object: where its members are, nothing else.
+//! A look at the top level of a JSON object or array: where its members are, nothing else.
 //!
 //! The text is known to be valid JSON, so nested values are skipped without looking into them: strings by
 //! `memchr`, containers by counting their own brackets.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr2, memchr3};
@@ -19,6 +20,10 @@ pub(crate) struct Object {
 /// The text is no JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAnObject;
+
+/// The text is no JSON array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotAnArray;
 
 /// Calls `member` with each key (between its quotes, escapes untouched) and the span of its value.
 pub(crate) fn object(
@@ -53,13 +58,44 @@ pub(crate) fn object(
     }
 }
 
-/// Whether a key, as it stands between its quotes, is `name`.
-pub(crate) fn key_is(key: &[u8], name: &str) -> bool {
+/// Calls `element` with the span of each element of an array, first with the blanks around it, then without.
+pub(crate) fn array(
+    text: &[u8],
+    mut element: impl FnMut(Range<usize>, Range<usize>),
+) -> Result<(), NotAnArray> {
+    let start = blank(text, 0);
+    if text.get(start) != Some(&b'[') {
+        return Err(NotAnArray);
+    }
+    let mut segment = start + 1;
+    if text.get(blank(text, segment)) == Some(&b']') {
+        return Ok(());
+    }
+    loop {
+        let from = blank(text, segment);
+        let to = value(text, from).ok_or(NotAnArray)?;
+        let end = blank(text, to);
+        let Some(after @ (b',' | b']')) = text.get(end) else { return Err(NotAnArray) };
+        element(segment..end, from..to);
+        if *after == b']' {
+            return Ok(());
+        }
+        segment = end + 1;
+    }
+}
+
+/// A key, as it stands between its quotes, without escapes. `None` if it is not Unicode.
+pub(crate) fn decoded(key: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !key.contains(&b'\\') {
-        return key == name.as_bytes();
+        return Some(Cow::Borrowed(key));
     }
     let quoted = [b"\"", key, b"\""].concat();
-    serde_json::from_slice::<String>(&quoted).is_ok_and(|decoded| decoded == name)
+    serde_json::from_slice::<String>(&quoted).ok().map(|decoded| Cow::Owned(decoded.into_bytes()))
+}
+
+/// Whether a key, as it stands between its quotes, is `name`.
+pub(crate) fn key_is(key: &[u8], name: &str) -> bool {
+    decoded(key).is_some_and(|decoded| *decoded == *name.as_bytes())
 }
 
 /// Where the value that starts at `from` ends.
@@ -153,6 +189,27 @@ mod tests {
         let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
         assert_eq!(members(text), Some(expected));
         assert!(key_is(b"\\u0062", "b") && key_is(b"b", "b") && !key_is(b"\\u0062", "\\u0062"));
+    }
+
+    #[test]
+    fn elements_are_found_with_their_blanks_and_without() {
+        let elements = |text: &str| {
+            let mut found = Vec::new();
+            array(text.as_bytes(), |segment, span| {
+                found.push((text[segment].to_owned(), text[span].to_owned()));
+            })
+            .map(|()| found)
+        };
+        let pair = |around: &str, element: &str| (around.to_owned(), element.to_owned());
+        assert_eq!(elements(" [ ] "), Ok(vec![]));
+        let nested = pair("\n[\"]\",{}]", "[\"]\",{}]");
+        assert_eq!(
+            elements("[ 1 ,\n[\"]\",{}],{\"a\":[]} ]"),
+            Ok(vec![pair(" 1 ", "1"), nested, pair("{\"a\":[]} ", "{\"a\":[]}"),])
+        );
+        for text in ["", "{}", "[", "[1", "[1,", "[1,]", "[1 2]", "[,]", "[\"", "[[]"] {
+            assert_eq!(elements(text), Err(NotAnArray), "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! W3C trace context in `_meta`: read when it is well-formed, ignored when it is not.
+//! W3C trace context: read when it is well-formed, ignored when it is not.
 
 /// The trace context of a request. Only well-formed values get in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,7 +9,8 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Keeps what is well-formed. A `tracestate` means nothing without its `traceparent`, so it goes when
+    /// Keeps what is well-formed and within the bounds of the W3C's texts: 256 bytes of `traceparent`, 4,096 bytes and
+    /// 32 members of `tracestate`, 8,192 bytes and 180 members of `baggage`. A `tracestate` means nothing without its `traceparent`, so it goes when
     /// that is absent or malformed; `baggage` stands on its own.
     #[must_use]
     pub fn new(traceparent: Option<&str>, tracestate: Option<&str>, baggage: Option<&str>) -> TraceContext {
@@ -39,6 +40,14 @@ impl TraceContext {
     #[must_use]
     pub fn baggage(&self) -> Option<&str> {
         self.baggage.as_deref()
+    }
+
+    pub(crate) fn filled_from(mut self, other: TraceContext) -> TraceContext {
+        if self.traceparent.is_none() {
+            (self.traceparent, self.tracestate) = (other.traceparent, other.tracestate);
+        }
+        self.baggage = self.baggage.or(other.baggage);
+        self
     }
 
     /// Whether there is nothing to pass on.
@@ -141,8 +150,8 @@ fn trim(text: &str) -> &str {
 }
 
 const TRACEPARENT_BYTES: usize = 55;
-const MAX_TRACESTATE_BYTES: usize = 4096;
-const MAX_BAGGAGE_BYTES: usize = 8192;
+pub(crate) const MAX_TRACESTATE_BYTES: usize = 4096;
+pub(crate) const MAX_BAGGAGE_BYTES: usize = 8192;
 const MAX_BAGGAGE_MEMBERS: usize = 180;
 
 #[cfg(test)]

@@ -186,7 +186,7 @@ impl SessionHeader {
 }
 
 impl Mirrored {
-    fn read(headers: &HeaderMap, name: &HeaderName) -> Mirrored {
+    pub(super) fn read(headers: &HeaderMap, name: &HeaderName) -> Mirrored {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
             (None, _) => Mirrored::Absent,

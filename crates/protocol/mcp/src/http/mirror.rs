@@ -69,31 +69,39 @@ fn check(
         (Mirrored::Absent, Some(_)) => Err(missing(header)),
         (Mirrored::Absent, None) => Ok(()),
         (Mirrored::One(value), in_body) => {
-            let said = read(value).map_err(|invalid| mismatch(format!("the {header} header {invalid}")))?;
+            let said = read(value).map_err(|invalid| unreadable(header, invalid))?;
             match in_body {
                 Some(in_body) if in_body == said => Ok(()),
                 Some(in_body) => Err(differs(header, &said, &in_body)),
-                None => Err(mismatch(format!("the {header} header mirrors nothing in the body"))),
+                None => Err(mirrors_nothing(header)),
             }
         }
     }
 }
 
-fn missing(header: &str) -> Fault {
-    mismatch(format!("the {header} header is missing"))
+pub(super) fn missing(header: &str) -> Fault {
+    mismatch(header, format!("the {header} header is missing"))
 }
 
-fn repeated(header: &str) -> Fault {
-    mismatch(format!("more than one {header} header"))
+pub(super) fn repeated(header: &str) -> Fault {
+    mismatch(header, format!("more than one {header} header"))
 }
 
-fn differs(header: &str, in_head: &str, in_body: &str) -> Fault {
+pub(super) fn unreadable(header: &str, invalid: InvalidHeaderValue) -> Fault {
+    mismatch(header, format!("the {header} header {invalid}"))
+}
+
+pub(super) fn mirrors_nothing(header: &str) -> Fault {
+    mismatch(header, format!("the {header} header mirrors nothing in the body"))
+}
+
+pub(super) fn differs(header: &str, in_head: &str, in_body: &str) -> Fault {
     let (in_head, in_body) = (clip(in_head), clip(in_body));
-    mismatch(format!("the {header} header says {in_head:?}, the body {in_body:?}"))
+    mismatch(header, format!("the {header} header says {in_head:?}, the body {in_body:?}"))
 }
 
-fn mismatch(detail: String) -> Fault {
-    Fault::HeaderMismatch { detail }
+pub(super) fn mismatch(header: &str, detail: String) -> Fault {
+    Fault::HeaderMismatch { header: header.to_owned(), detail }
 }
 
 const VERSION: &str = "MCP-Protocol-Version";

@@ -3,23 +3,32 @@
 
 mod answer;
 mod authority;
+pub mod cors;
 mod endpoint;
+mod event_id;
 mod gate;
 mod head;
 mod headers;
 mod host;
 mod mirror;
 mod origin;
+mod params;
 mod session_id;
+mod trace;
 mod value;
 
 pub use answer::{BodyKind, HttpAnswer, sniff, suggests_http_sse};
 pub use endpoint::{HttpAdmit, HttpEndpoint};
+pub use event_id::{EventId, MAX_EVENT_ID_BYTES};
 pub use gate::HttpGate;
 pub use head::{HeadInfo, Verb, VersionHeader};
 pub use headers::{SessionHeaders, modern_headers, post_headers};
 pub use host::{HostPolicy, InvalidHost};
 pub use origin::{InvalidOrigin, OriginPolicy};
+pub use params::{
+    HeaderParams, HeaderParamsError, MAX_HEADER_PARAM_NAME_BYTES, MAX_HEADER_PARAMS, tool_arguments,
+    without_bad_tools,
+};
 pub use session_id::{MAX_OWN_SESSION_ID_BYTES, MAX_SESSION_ID_BYTES, SessionId};
 pub use value::{InvalidHeaderValue, decode_header_value, encode_header_value};
 
@@ -39,4 +48,10 @@ pub mod header {
     pub const PARAM_PREFIX: &str = "mcp-param-";
     /// The last event that a reader of a resumable stream has got.
     pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+    /// W3C Trace Context.
+    pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    /// W3C Trace Context.
+    pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+    /// W3C Baggage.
+    pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 }
