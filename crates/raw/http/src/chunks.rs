@@ -74,7 +74,8 @@ where
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => break Ok(()),
                 Some(Ok(frame)) => {
-                    if let Ok(chunk) = frame.into_data() {
+                    // HTTP/2 may end a body with an empty frame.
+                    if let Some(chunk) = frame.into_data().ok().filter(|chunk| !chunk.is_empty()) {
                         return Poll::Ready(Ok(Some(chunk)));
                     }
                 }

@@ -14,9 +14,10 @@
 //!
 //! # What it does not do
 //!
-//! It knows heads, bodies and bytes: no JSON, no events, no sessions. It speaks HTTP/1.1 only. The server speaks no TLS:
-//! that is for what stands in front of it, or give [`serve_connection`] the stream. It decompresses nothing, so no body
-//! is larger than what came.
+//! It knows heads, bodies and bytes: no JSON, no events, no sessions. It speaks HTTP/1.1, and HTTP/2 with those that know
+//! beforehand that the peer does: nothing is upgraded. The server speaks no TLS: that is for what stands in front of it,
+//! or give [`serve_connection`] the stream. Without the feature `gzip` it decompresses nothing, so no body is larger than
+//! what came; with it, limits hold for what is decoded.
 //!
 //! # Example
 //!
@@ -52,7 +53,7 @@
 //!
 //! # Cancel safety
 //!
-//! A future that is dropped takes what it owns with it: an exchange its connection, a server all its connections, a read
+//! A future that is dropped takes what it owns with it: an exchange its connection (with HTTP/2 its stream), a server all its connections, a read
 //! its body. Bodies are poll-based, so a dropped wait for a chunk takes none.
 //!
 //! # Features
@@ -60,17 +61,32 @@
 //! - `tls`: https for [`HttpConnect`], by rustls with the certificates that the operating system trusts. If the program
 //!   has installed no provider of cryptography for rustls, ring is installed. Off by default; without it, an https address
 //!   is an error that says so.
+//! - `gzip`: `HttpConnectBuilder::gzip` asks for compressed answers and decodes them, `encode_body` and `decode_body` are
+//!   for the server's side. Off by default.
+//! - `hyper-client`: `HyperConnect`, a client over hyper without reqwest's pool, TLS and proxies. Off by default.
 #![forbid(unsafe_code)]
 
 mod accept;
 mod body;
 mod chunks;
 mod connect;
+mod decoded;
+#[cfg(feature = "gzip")]
+mod gzip;
 mod reason;
 mod server;
+mod tcp;
 
 pub use accept::{AcceptService, Acceptor, HttpArrival, acceptor};
 pub use body::{BodyBudget, BodyError, BodyLimits, BodyLimitsError, BodyTimeouts, read_body};
 pub use chunks::{BodyChunks, ChunksBody};
-pub use connect::{ConnectBody, ConnectLimits, ConnectTimeouts, HttpConnect, HttpConnectError};
+pub use connect::{
+    ConnectBody, ConnectLimits, ConnectTimeouts, HttpConnect, HttpConnectBuilder, HttpConnectError,
+};
+#[cfg(feature = "hyper-client")]
+pub use connect::{HyperBody, HyperConnect};
+#[cfg(feature = "gzip")]
+pub use decoded::DecodedBody;
+#[cfg(feature = "gzip")]
+pub use gzip::{decode_body, encode_body};
 pub use server::{HttpServer, ListenLimits, ListenTimeouts, serve_connection};

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -175,9 +175,89 @@ async fn a_head_over_the_limit_fails_its_exchange() {
         play(&mut accept(&listener).await, &[&long]).await;
         match within(exchange).await.expect("no panic") {
             Ok(_) => assert!(fits),
-            Err(error) => assert!(!fits && error.to_string().contains("max_head_bytes"), "{error}"),
+            Err(error) => {
+                let ExchangeError::TooLarge { source, .. } = &error else { panic!("{error}") };
+                assert!(!fits && source.limit == 100 && source.seen > 100, "{error}");
+                assert!(error.to_string().contains("max_head_bytes"), "{error}");
+            }
         }
     }
+}
+
+#[tokio::test]
+async fn a_head_that_is_not_even_read_to_its_end_is_too_large() {
+    let (listener, url) = listen().await;
+    let exchange = tokio::spawn(async move { client().exchange(post(&url), "{}".into()).await });
+    let mut stream = accept(&listener).await;
+    read_request(&mut stream).await;
+    let long = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1 << 20));
+    // As much of it as is taken.
+    let _ = within(tokio::io::AsyncWriteExt::write_all(&mut stream, long.as_bytes())).await;
+    let error = within(exchange).await.expect("no panic").expect_err("it is too large");
+    assert!(matches!(error, ExchangeError::TooLarge { .. }), "{error}");
+}
+
+/// The sockets of this process that are connected to somebody.
+#[cfg(target_os = "linux")]
+fn connected_to(peer: std::net::SocketAddr) -> Vec<socket2::Socket> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).expect("this process");
+    let open = std::fs::read_dir("/proc/self/fd").expect("it lists what is open");
+    open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|number| pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).ok())
+        .map(socket2::Socket::from)
+        .filter(|socket| {
+            socket.peer_addr().is_ok_and(|address| address.as_socket().is_some_and(|address| address == peer))
+        })
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn connected_sockets_notice_a_peer_that_is_gone_without_a_word() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let default = ConnectTimeouts::default();
+    let other = default.clone().with_keep_alive(seconds(70)).with_unacknowledged(seconds(100));
+    let none = default.clone().with_keep_alive(None).with_unacknowledged(None);
+    for (timeouts, idle, all) in
+        [(default, seconds(60), seconds(90)), (other, seconds(70), seconds(100)), (none, None, None)]
+    {
+        for connect in clients(ConnectLimits::default(), timeouts) {
+            let (listener, url) = listen().await;
+            let exchange = tokio::spawn(async move { connect(post(&url)).await });
+            let mut stream = accept(&listener).await;
+            // Now all is set.
+            read_request(&mut stream).await;
+            let sockets = connected_to(listener.local_addr().expect("an address"));
+            let [socket] = &sockets[..] else { panic!("{} sockets", sockets.len()) };
+            assert!(socket.tcp_nodelay().expect("a socket"));
+            assert_eq!(socket.keepalive().expect("a socket"), idle.is_some());
+            if let Some(idle) = idle {
+                assert_eq!(socket.tcp_keepalive_time().expect("a socket"), idle);
+                assert_eq!(socket.tcp_keepalive_interval().expect("a socket"), Duration::from_secs(10));
+                assert_eq!(socket.tcp_keepalive_retries().expect("a socket"), 3);
+            }
+            assert_eq!(socket.tcp_user_timeout().expect("a socket"), all);
+            exchange.abort();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+type Exchange = Box<dyn FnOnce(http::request::Parts) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Both clients, over their exchanges.
+#[cfg(target_os = "linux")]
+fn clients(limits: ConnectLimits, timeouts: ConnectTimeouts) -> Vec<Exchange> {
+    fn boxed(client: impl Connect) -> Exchange {
+        Box::new(|head| Box::pin(async move { drop(client.exchange(head, "{}".into()).await) }))
+    }
+    vec![
+        boxed(client_with(limits.clone(), timeouts.clone())),
+        #[cfg(feature = "hyper-client")]
+        boxed(towpath_http::HyperConnect::new(limits, timeouts)),
+    ]
 }
 
 #[tokio::test]

@@ -5,8 +5,7 @@ use std::future::pending;
 
 use tokio::task::JoinHandle;
 use towpath_http::{
-    Acceptor, ConnectLimits, ConnectTimeouts, HttpArrival, HttpConnect, HttpServer, ListenLimits,
-    ListenTimeouts, acceptor,
+    Acceptor, ConnectTimeouts, HttpArrival, HttpConnect, HttpServer, ListenLimits, ListenTimeouts, acceptor,
 };
 use towpath_raw::{Accept, Drained};
 use towpath_testkit::{contract::http, http_contract_tests, leak::CountingAllocator, within};
@@ -34,7 +33,8 @@ impl Drop for Served {
     }
 }
 
-async fn ends(setup: http::Setup) -> http::Ends<HttpConnect, Served> {
+/// A server, and where it is.
+async fn served(setup: &http::Setup) -> (Served, ::http::Uri) {
     let mut listen = ListenTimeouts::default();
     if setup.write_stall.is_some() {
         listen = listen.with_write_stall(setup.write_stall);
@@ -43,15 +43,37 @@ async fn ends(setup: http::Setup) -> http::Ends<HttpConnect, Served> {
     let server = within(HttpServer::bind("127.0.0.1:0", ListenLimits::default(), listen)).await;
     let server = server.expect("a free port");
     let uri = format!("http://{}/", server.local_addr()).parse().expect("a URI");
-    let serving = tokio::spawn(server.serve(service, pending()));
+    (Served { acceptor, serving: tokio::spawn(server.serve(service, pending())) }, uri)
+}
+
+async fn ends(setup: http::Setup, is_http2: bool) -> http::Ends<HttpConnect, Served> {
+    let (server, uri) = within(served(&setup)).await;
     let timeouts = ConnectTimeouts::default().with_head(setup.head);
-    let client = HttpConnect::new(ConnectLimits::default(), timeouts).expect("a client");
-    http::Ends { client, server: Served { acceptor, serving }, uri }
+    let client = HttpConnect::builder().timeouts(timeouts).http2_prior_knowledge(is_http2).build();
+    http::Ends { client: client.expect("a client"), server, uri }
 }
 
 // Who reads a body limits it: on the server `read_body`, on the client whoever makes messages of it.
 http_contract_tests!(
     http1,
     http::Profile::default().limits_requests(false).limits_responses(false),
-    async |setup: http::Setup| ends(setup).await
+    async |setup: http::Setup| ends(setup, false).await
+);
+
+http_contract_tests!(
+    http2,
+    http::Profile::default().limits_requests(false).limits_responses(false),
+    async |setup: http::Setup| ends(setup, true).await
+);
+
+#[cfg(feature = "hyper-client")]
+http_contract_tests!(
+    hyper,
+    http::Profile::default().limits_requests(false).limits_responses(false),
+    async |setup: http::Setup| {
+        let (server, uri) = within(served(&setup)).await;
+        let timeouts = ConnectTimeouts::default().with_head(setup.head);
+        let client = towpath_http::HyperConnect::new(towpath_http::ConnectLimits::default(), timeouts);
+        http::Ends { client, server, uri }
+    }
 );

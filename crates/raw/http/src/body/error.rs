@@ -44,6 +44,9 @@ pub enum BodyError {
     /// It took longer than [`BodyTimeouts::body_read`](crate::BodyTimeouts::body_read).
     #[error(transparent)]
     Timeout(Timeout),
+    /// It is encoded (`Content-Encoding`) with something that is not known here.
+    #[error("the body is encoded with something else than gzip: {0}")]
+    Encoding(Arc<str>),
     /// It broke off, or is no valid body.
     #[error("the body broke off: {0}")]
     Broken(Arc<str>),
@@ -56,6 +59,7 @@ impl BodyError {
             BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Evicted { .. } | BodyError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             BodyError::Full { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Broken(_) => StatusCode::BAD_REQUEST,
         }
     }

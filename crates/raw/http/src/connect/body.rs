@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use towpath_raw::{Chunks, ExchangeError};
 
-use crate::chunks::BodyChunks;
+use crate::{chunks::BodyChunks, decoded::DecodedBody};
 
 /// Whether the HTTP client has begun to take the body of a request; before that, nothing of it can have been sent.
 #[derive(Clone, Debug, Default)]
@@ -62,10 +62,10 @@ impl Body for SentBody {
 }
 
 /// The body of a response. Dropped before its end, it closes its connection.
-pub struct ConnectBody(BodyChunks<reqwest::Body>);
+pub struct ConnectBody(BodyChunks<DecodedBody<reqwest::Body>>);
 
 impl ConnectBody {
-    pub(super) fn new(body: reqwest::Body, peer: Arc<str>) -> Self {
+    pub(super) fn new(body: DecodedBody<reqwest::Body>, peer: Arc<str>) -> Self {
         Self(BodyChunks::new(body, peer))
     }
 }

@@ -19,8 +19,9 @@ pub struct ConnectLimits {
     pub max_idle_connections_per_host: usize,
     /// The largest head of a response, in bytes: the names and the values of its headers. Default: 64 KiB.
     ///
-    /// A larger one fails its exchange, and closes the connection. Worst case: while it is read, a head takes up to
-    /// 400 KiB, and 100 headers, before the connection is closed.
+    /// A larger one fails its exchange with [`ExchangeError::TooLarge`](towpath_raw::ExchangeError::TooLarge), and
+    /// closes the connection, or with HTTP/2 the exchange. Worst case: while it is read, a head takes up to 400 KiB; it
+    /// counts as too large as well when it has more than 100 headers.
     pub max_head_bytes: usize,
 }
 
@@ -74,11 +75,31 @@ pub struct ConnectTimeouts {
     /// An exchange that meets a connection which the peer has closed meanwhile is repeated on another one, if none of
     /// it was written.
     pub pool_idle: Option<Duration>,
+    /// How long a connection may be silent before the system asks whether the peer's is still there. Default: 60 s.
+    /// `None`: it never asks, and a peer that is gone without a word is not noticed while nothing is sent to it.
+    ///
+    /// It asks three times, spread over what is left of `unacknowledged`; a third of this setting apart where that is
+    /// `None` or not longer. At least one second, in whole seconds, and at most nine hours. Worst case: a packet for
+    /// each connection in that time.
+    pub keep_alive: Option<Duration>,
+    /// Only on systems that have it, such as Linux: how long the peer's system may leave unacknowledged what was sent
+    /// to it, questions of `keep_alive` included. Default: 90 s. `None`: as long as the system lets it, about 15 min.
+    ///
+    /// At the limit the connection ends, and its exchanges with
+    /// [`ExchangeError::Broken`](towpath_raw::ExchangeError::Broken). Keep it above `keep_alive`: at or below it, a
+    /// single question that is lost ends a silent connection.
+    pub unacknowledged: Option<Duration>,
 }
 
 impl Default for ConnectTimeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), head: None, pool_idle: Some(Duration::from_secs(4)) }
+        Self {
+            connect: Duration::from_secs(10),
+            head: None,
+            pool_idle: Some(Duration::from_secs(4)),
+            keep_alive: Some(Duration::from_secs(60)),
+            unacknowledged: Some(Duration::from_secs(90)),
+        }
     }
 }
 
@@ -101,6 +122,20 @@ impl ConnectTimeouts {
     #[must_use]
     pub fn with_pool_idle(mut self, after: Option<Duration>) -> Self {
         self.pool_idle = after;
+        self
+    }
+
+    /// The same timeouts with another [`ConnectTimeouts::keep_alive`].
+    #[must_use]
+    pub fn with_keep_alive(mut self, after: Option<Duration>) -> Self {
+        self.keep_alive = after;
+        self
+    }
+
+    /// The same timeouts with another [`ConnectTimeouts::unacknowledged`].
+    #[must_use]
+    pub fn with_unacknowledged(mut self, after: Option<Duration>) -> Self {
+        self.unacknowledged = after;
         self
     }
 }

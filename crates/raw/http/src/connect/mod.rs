@@ -1,25 +1,37 @@
 //! The client's side, over reqwest.
 
 mod body;
+mod builder;
+mod head;
+#[cfg(feature = "hyper-client")]
+mod hyper_client;
 mod limits;
 mod redirect;
 
 use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, header::CONTENT_LENGTH, request, response};
-use reqwest::{Body, Client, ClientBuilder, Request, Url, redirect::Policy};
+use http::{
+    HeaderMap, HeaderValue, Method, Uri,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
+    request, response,
+};
+use reqwest::{Body, Client, ClientBuilder, Request, Url};
 use tokio::time::timeout;
 use towpath_raw::{Connect, ExchangeError, Operation, Timeout};
 
-use crate::reason::chain;
+use crate::{decoded::decoded, reason::chain};
 
+#[cfg(feature = "hyper-client")]
+pub use self::hyper_client::{HyperBody, HyperConnect};
 pub use self::{
     body::ConnectBody,
+    builder::{HttpConnectBuilder, HttpConnectError},
     limits::{ConnectLimits, ConnectTimeouts},
 };
 
-/// Makes exchanges over HTTP/1.1, on connections that are kept between them. Clones share the connections.
+/// Makes exchanges over HTTP/1.1, or HTTP/2 where it is told to, on connections that are kept between them. Clones share
+/// the connections.
 ///
 /// ```no_run
 /// use towpath_http::{ConnectLimits, ConnectTimeouts, HttpConnect};
@@ -41,27 +53,20 @@ pub struct HttpConnect {
     client: Client,
     limits: ConnectLimits,
     timeouts: ConnectTimeouts,
-}
-
-/// The HTTP client could not be set up.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the HTTP client cannot be set up: {reason}")]
-pub struct HttpConnectError {
-    reason: Arc<str>,
+    is_gzip: bool,
 }
 
 impl HttpConnect {
-    /// A client without connections. It uses no proxy, whatever the environment says.
+    /// A client of HTTP/1.1 without connections. It uses no proxy, whatever the environment says.
     ///
     /// # Errors
     ///
     /// [`HttpConnectError`]: name lookup or TLS cannot be set up here.
     pub fn new(limits: ConnectLimits, timeouts: ConnectTimeouts) -> Result<Self, HttpConnectError> {
-        Self::from_builder(Client::builder().no_proxy(), limits, timeouts)
+        Self::builder().limits(limits).timeouts(timeouts).build()
     }
 
-    /// As [`HttpConnect::new`], with what else can be set on a `reqwest` client: proxies, certificates, a user agent. Its
-    /// redirects, its pool and its time to connect are set here, by `limits` and `timeouts`, and it decompresses nothing.
+    /// As [`HttpConnect::new`], with what else can be set on a `reqwest` client: see [`HttpConnectBuilder::client`].
     ///
     /// # Errors
     ///
@@ -71,25 +76,12 @@ impl HttpConnect {
         limits: ConnectLimits,
         timeouts: ConnectTimeouts,
     ) -> Result<Self, HttpConnectError> {
-        #[cfg(feature = "tls")]
-        // An error says that the program has chosen one, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = builder
-            .http1_only()
-            .tcp_nodelay(true)
-            .redirect(Policy::none())
-            .referer(false)
-            // Another crate of the program may have turned these on, and a small body could then become a huge one.
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            .connect_timeout(timeouts.connect)
-            .pool_idle_timeout(timeouts.pool_idle)
-            .pool_max_idle_per_host(limits.max_idle_connections_per_host)
-            .build()
-            .map_err(|error| HttpConnectError { reason: chain(&error) })?;
-        Ok(Self { client, limits, timeouts })
+        Self::builder().client(builder).limits(limits).timeouts(timeouts).build()
+    }
+
+    /// What can be chosen, with its defaults.
+    pub fn builder() -> HttpConnectBuilder {
+        HttpConnectBuilder::default()
     }
 
     /// Sends, and sends again where it is redirected to.
@@ -104,6 +96,9 @@ impl HttpConnect {
         if body.is_empty() && (method == Method::POST || method == Method::PUT) {
             // Some servers refuse a POST that does not say how long it is.
             headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
+        }
+        if self.is_gzip {
+            headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
         }
         let mut left = self.limits.max_redirects;
         loop {
@@ -137,20 +132,17 @@ impl HttpConnect {
             if error.is_connect() && error.is_timeout() {
                 return timed_out(peer, Operation::Connect, self.timeouts.connect);
             }
+            if let Some(error) = head::unread(&error, peer, &self.limits) {
+                return error;
+            }
             // A body that was never taken was never written. Without one, only the client knows.
             let was_written = if has_body { taken.is_taken() } else { !error.is_connect() };
             let reason = chain(&error.without_url());
             if was_written { broken(peer, reason) } else { not_connected(peer, reason) }
         })?;
         let (head, body) = http::Response::<Body>::from(response).into_parts();
-        let head_bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let limit = self.limits.max_head_bytes;
-        if limit < head_bytes {
-            let reason = format!(
-                "the head of the response has {head_bytes} bytes, and the limit is {limit} (setting: max_head_bytes)"
-            );
-            return Err(broken(peer, reason.into()));
-        }
+        head::check(&head, peer, &self.limits)?;
+        let (head, body) = decoded(head, body, self.is_gzip).map_err(|reason| broken(peer, reason))?;
         Ok((head, ConnectBody::new(body, Arc::clone(peer))))
     }
 }

@@ -26,22 +26,23 @@ use tower_service::Service;
 use crate::reason::chain;
 
 use super::{
+    http2::{self, GOODBYE},
     io::Watched,
     limits::{ListenLimits, ListenTimeouts},
     phase::{Exchange, ExchangeBody, Phase, Phases},
 };
 
-/// Serves the exchanges of one connection, until it ends.
+/// Serves the exchanges of one connection, until it ends: HTTP/2 if it begins with the preface of that, else HTTP/1.1.
 ///
 /// The connection ends when the peer closes it or breaks a rule of HTTP, and at the deadlines of `timeouts`; once
-/// `shutdown` is ready it ends after the exchange that is running, without a deadline. Why it ended is traced, with the
-/// target `towpath::http`. Limits on connections are up to the caller; of `limits` only
-/// [`ListenLimits::max_head_bytes`] counts here. A peer that still sends its body when it has its answer is read for up to
+/// `shutdown` is ready it ends after the exchanges that are running, without a deadline. Why it ended is traced, with the
+/// target `towpath::http`. How many connections there are is up to the caller, and so are the settings of TCP. A peer that still sends its body when it has its answer is read for up to
 /// a second more, and what it sends is dropped: it might lose the answer otherwise.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: dropped, it closes the connection, and drops what is being answered on it.
+/// Not cancel safe: dropped, it closes the connection, and drops what is being answered on it. With HTTP/2 each exchange
+/// is a task, which the connection stops.
 pub async fn serve_connection<I, S, B>(
     io: I,
     service: S,
@@ -57,18 +58,59 @@ pub async fn serve_connection<I, S, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let phases = Phases::default();
-    let io = TokioIo::new(Watched::new(io, timeouts.write_stall, phases.clone()));
-    let service = Counted { service: TowerToHyperService::new(service), phases: phases.clone() };
-    let connection = http1::Builder::new()
-        // Idle and reading a head are one thing to hyper, and two to us.
-        .header_read_timeout(None)
-        .max_header_size(limits.max_head_bytes)
-        .max_buf_size(limits.max_head_bytes.max(LEAST_BUFFER_BYTES))
-        .serve_connection(io, service);
-
-    let mut connection = pin!(connection);
+    let mut io = Watched::new(io, timeouts.write_stall, phases.clone());
     let mut shutdown = pin!(shutdown);
-    let mut clock = Clock::new(phases, timeouts);
+    let mut clock = Clock::new(phases.clone(), timeouts);
+    let is_http2 = poll_fn(|cx| {
+        if let Poll::Ready(is_http2) = io.poll_is_http2(cx) {
+            return Poll::Ready(is_http2.map_err(Ended::Unread));
+        }
+        if shutdown.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Ended::Unused));
+        }
+        clock.poll_expired(cx).map(|_| Err(Ended::Late))
+    });
+    let ended = match is_http2.await {
+        Err(ended) => Err(ended),
+        Ok(false) => {
+            let service = Counted { service: TowerToHyperService::new(service), phases };
+            let mut builder = http1::Builder::new();
+            builder
+                // Idle and reading a head are one thing to hyper, and two to us.
+                .header_read_timeout(None)
+                .max_header_size(limits.max_head_bytes)
+                .max_buf_size(limits.max_head_bytes.max(LEAST_BUFFER_BYTES));
+            // Pinned here: moved into another future, it would take its room twice.
+            let connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+            drive(connection, |connection| connection.graceful_shutdown(), clock, shutdown).await
+        }
+        Ok(true) => {
+            clock.goodbye = Some(GOODBYE);
+            let connection = pin!(http2::connection(io, service, phases, limits, timeouts));
+            drive(connection, http2::Http2::close, clock, shutdown).await
+        }
+    };
+    match ended {
+        Ok(()) | Err(Ended::Unused) => {}
+        Err(Ended::Late) => {
+            tracing::debug!(target: TARGET, "closed: no whole head came (setting: head_read)")
+        }
+        Err(Ended::Unread(error)) => {
+            tracing::debug!(target: TARGET, %error, "a connection broke off before it was used");
+        }
+        Err(Ended::Failed(error)) => {
+            tracing::debug!(target: TARGET, error = %chain(&error), "a connection broke off");
+        }
+    }
+}
+
+/// Drives a connection to its end, and closes it when it is time.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
+    close: impl Fn(Pin<&mut C>),
+    mut clock: Clock<'_>,
+    mut shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), Ended> {
     let mut is_closing = false;
     let ended = poll_fn(|cx| {
         loop {
@@ -77,32 +119,29 @@ pub async fn serve_connection<I, S, B>(
             }
             if !is_closing && shutdown.as_mut().poll(cx).is_ready() {
                 is_closing = true;
-                connection.as_mut().graceful_shutdown();
+                clock.close();
+                close(connection.as_mut());
                 continue;
             }
             match ready!(clock.poll_expired(cx)) {
+                Phase::Idle if is_closing && clock.goodbye.is_some() => return Poll::Ready(Ok(())),
                 // Politely: what is being written goes on, and so does a request that is just coming.
                 Phase::Idle => {
                     is_closing = true;
-                    connection.as_mut().graceful_shutdown();
+                    clock.close();
+                    close(connection.as_mut());
                 }
                 _ => return Poll::Ready(Err(Ended::Late)),
             }
         }
     });
-    match ended.await {
-        Ok(()) => {}
-        Err(Ended::Late) => {
-            tracing::debug!(target: TARGET, "closed: no whole head came (setting: head_read)")
-        }
-        Err(Ended::Failed(error)) => {
-            tracing::debug!(target: TARGET, error = %chain(&error), "a connection broke off");
-        }
-    }
+    ended.await
 }
 
 enum Ended {
     Late,
+    Unused,
+    Unread(std::io::Error),
     Failed(hyper::Error),
 }
 
@@ -113,11 +152,21 @@ struct Clock<'a> {
     seen: Option<u32>,
     due: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// How long a connection that is being closed may take for it: with HTTP/2 the peer has to say something.
+    goodbye: Option<Duration>,
+    is_closing: bool,
 }
 
 impl<'a> Clock<'a> {
     fn new(phases: Phases, timeouts: &'a ListenTimeouts) -> Self {
-        Self { phases, timeouts, seen: None, due: None, timer: None }
+        Self { phases, timeouts, seen: None, due: None, timer: None, goodbye: None, is_closing: false }
+    }
+
+    fn close(&mut self) {
+        self.is_closing = true;
+        if self.goodbye.is_some() {
+            self.seen = None;
+        }
     }
 
     /// Ready with the phase that has taken too long.
@@ -147,6 +196,7 @@ impl<'a> Clock<'a> {
     fn limit(&self, phase: Phase) -> Option<Duration> {
         match phase {
             Phase::New | Phase::Head => self.timeouts.head_read,
+            Phase::Idle if self.is_closing && self.goodbye.is_some() => self.goodbye,
             Phase::Idle => self.timeouts.keep_alive_idle,
             Phase::Busy => None,
         }

@@ -8,13 +8,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 use towpath_raw::{Operation, StallWatch, Timeout};
 
-use super::phase::Phases;
+use super::{
+    frames::{Frames, Head, PREFACE},
+    phase::{Phase, Phases},
+};
 
 /// A stream that fails once its peer has taken no byte for `write_stall` while there was something to write.
 #[derive(Debug)]
@@ -24,11 +28,30 @@ pub(super) struct Watched<T> {
     phases: Phases,
     is_shut: bool,
     linger: Option<Pin<Box<Sleep>>>,
+    /// What was read to see which protocol it is, and is still to be given.
+    ahead: BytesMut,
+    /// With HTTP/2, where its heads are.
+    frames: Option<Box<Frames>>,
 }
 
 impl<T> Watched<T> {
     pub(super) fn new(io: T, write_stall: Option<Duration>, phases: Phases) -> Self {
-        Self { io, stall: StallWatch::new(write_stall), phases, is_shut: false, linger: None }
+        let (stall, ahead) = (StallWatch::new(write_stall), BytesMut::new());
+        Self { io, stall, phases, is_shut: false, linger: None, ahead, frames: None }
+    }
+
+    /// Tells what the bytes mean that hyper gets.
+    fn tell(&mut self, bytes: &[u8]) {
+        match &mut self.frames {
+            None => self.phases.read(),
+            Some(frames) => frames.take(bytes, |head| {
+                self.phases.enter(match head {
+                    Head::Begun => Phase::Head,
+                    // Its exchange is about to begin; whether it does is seen at the next look.
+                    Head::Whole => Phase::Busy,
+                });
+            }),
+        }
     }
 
     fn watch<R>(&mut self, cx: &mut Context<'_>, written: Poll<Result<R>>) -> Poll<Result<R>> {
@@ -43,6 +66,28 @@ impl<T> Watched<T> {
 }
 
 impl<T: AsyncRead + Unpin> Watched<T> {
+    /// Reads until it is known whether the peer speaks HTTP/2: whether it begins with the preface. A connection of
+    /// HTTP/1.1 pays with a copy of what came first.
+    pub(super) fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        loop {
+            let known = self.ahead.len().min(PREFACE.len());
+            if self.ahead[..known] != PREFACE[..known] {
+                return Poll::Ready(Ok(false));
+            }
+            if known == PREFACE.len() {
+                self.frames = Some(Box::new(Frames::new()));
+                return Poll::Ready(Ok(true));
+            }
+            let mut scratch = [0; FIRST_READ_BYTES];
+            let mut scratch = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut scratch))?;
+            if scratch.filled().is_empty() {
+                return Poll::Ready(Ok(false));
+            }
+            self.ahead.extend_from_slice(scratch.filled());
+        }
+    }
+
     /// Reads what nobody wants, after the last byte was written. A peer that was answered before it had sent its whole
     /// body goes on sending; closed over bytes that are not read, the connection is reset, and the peer might lose the
     /// answer.
@@ -72,9 +117,20 @@ impl<T: AsyncRead + Unpin> Watched<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let read = if self.ahead.is_empty() {
+            Pin::new(&mut self.io).poll_read(cx, buf)
+        } else {
+            let given = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..given]);
+            self.ahead.advance(given);
+            if self.ahead.is_empty() {
+                // Its memory is not needed any more.
+                self.ahead = BytesMut::new();
+            }
+            Poll::Ready(Ok(()))
+        };
         if buf.filled().len() > before {
-            self.phases.read();
+            self.tell(&buf.filled()[before..]);
         }
         read
     }
@@ -116,6 +172,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
 /// How long a peer is listened to that has its answer.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Enough for the head and the body of a small request.
+const FIRST_READ_BYTES: usize = 2048;
 
 /// After so many reads, others get a turn.
 const READS_PER_POLL: usize = 64;

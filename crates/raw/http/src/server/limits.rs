@@ -16,12 +16,37 @@ pub struct ListenLimits {
     ///
     /// A larger one is answered 431, and its connection is closed. It bounds the read buffer of a connection too,
     /// from 8 KiB upwards.
+    ///
+    /// With HTTP/2 it is the size of the list of headers, uncompressed and with 32 bytes more for each, and it is the
+    /// exchange alone that ends.
     pub max_head_bytes: usize,
+    /// How many exchanges an HTTP/2 connection has at once. Default: 100.
+    ///
+    /// A peer is told, and waits; one that opens more all the same has them refused, and knows that they were not begun.
+    /// Worst case per connection: this many tasks, which belong to it.
+    pub max_http2_streams: u32,
+    /// How many exchanges of an HTTP/2 connection may be opened and given up by the peer before the server has come
+    /// round to them. Default: 20.
+    ///
+    /// At the limit the connection is closed: it is what the attack "rapid reset" does. Worst case: so many heads.
+    pub max_pending_resets: usize,
+    /// How much of the body of an HTTP/2 request a peer may send that the service has not read, in bytes. Default:
+    /// 64 KiB. At most 2 GiB.
+    ///
+    /// At the limit the peer waits. All exchanges of a connection have at most 1 MiB together, or this where it is
+    /// more, and that is the worst case.
+    pub http2_window_bytes: u32,
 }
 
 impl Default for ListenLimits {
     fn default() -> Self {
-        Self { max_connections: 10_000, max_head_bytes: 64 << 10 }
+        Self {
+            max_connections: 10_000,
+            max_head_bytes: 64 << 10,
+            max_http2_streams: 100,
+            max_pending_resets: 20,
+            http2_window_bytes: 64 << 10,
+        }
     }
 }
 
@@ -37,6 +62,27 @@ impl ListenLimits {
     #[must_use]
     pub fn with_max_head_bytes(mut self, bytes: usize) -> Self {
         self.max_head_bytes = bytes;
+        self
+    }
+
+    /// The same limits with another [`ListenLimits::max_http2_streams`].
+    #[must_use]
+    pub fn with_max_http2_streams(mut self, streams: u32) -> Self {
+        self.max_http2_streams = streams;
+        self
+    }
+
+    /// The same limits with another [`ListenLimits::max_pending_resets`].
+    #[must_use]
+    pub fn with_max_pending_resets(mut self, resets: usize) -> Self {
+        self.max_pending_resets = resets;
+        self
+    }
+
+    /// The same limits with another [`ListenLimits::http2_window_bytes`].
+    #[must_use]
+    pub fn with_http2_window_bytes(mut self, bytes: u32) -> Self {
+        self.http2_window_bytes = bytes;
         self
     }
 }
@@ -62,7 +108,29 @@ pub struct ListenTimeouts {
     ///
     /// At the limit the connection is closed, and what was being answered is dropped. A peer that takes a single byte
     /// restarts it.
+    ///
+    /// With HTTP/2 it holds for each exchange as well: one whose peer makes no room for 16 KiB of its body in that time
+    /// is reset, and the others go on.
     pub write_stall: Option<Duration>,
+    /// TCP only: how long a connection may be silent before the system asks whether the peer's is still there. Default:
+    /// 60 s. `None`: it never asks, and a peer that is gone without a word is not noticed while nothing is sent to it.
+    ///
+    /// It asks three times, spread over what is left of `unacknowledged`; a third of this setting apart where that is
+    /// `None` or not longer. At least one second, in whole seconds, and at most nine hours. Worst case: a packet for
+    /// each connection in that time, and the place of a peer that is gone held for so long and a third more.
+    pub keep_alive: Option<Duration>,
+    /// TCP only, and only on systems that have it, such as Linux: how long the peer's system may leave unacknowledged
+    /// what was sent to it, questions of `keep_alive` included. Default: 90 s. `None`: as long as the system lets it,
+    /// about 15 min.
+    ///
+    /// At the limit the connection ends, and what was being answered is dropped. Keep it above `keep_alive`: at or below
+    /// it, a single question that is lost ends a silent connection.
+    pub unacknowledged: Option<Duration>,
+    /// HTTP/2 only: how long a connection may be silent before the peer itself is asked (`PING`) whether it is there.
+    /// Default: 60 s. `None`: never.
+    ///
+    /// One that has not answered after the same time again is gone: the connection is closed.
+    pub http2_ping: Option<Duration>,
     /// How long running exchanges may go on once the server shuts down. Default: 30 s.
     ///
     /// At the limit what still runs is cut.
@@ -75,6 +143,9 @@ impl Default for ListenTimeouts {
             head_read: Some(Duration::from_secs(10)),
             keep_alive_idle: Some(Duration::from_secs(75)),
             write_stall: Some(Duration::from_secs(30)),
+            keep_alive: Some(Duration::from_secs(60)),
+            unacknowledged: Some(Duration::from_secs(90)),
+            http2_ping: Some(Duration::from_secs(60)),
             drain: Duration::from_secs(30),
         }
     }
@@ -99,6 +170,27 @@ impl ListenTimeouts {
     #[must_use]
     pub fn with_write_stall(mut self, after: Option<Duration>) -> Self {
         self.write_stall = after;
+        self
+    }
+
+    /// The same timeouts with another [`ListenTimeouts::keep_alive`].
+    #[must_use]
+    pub fn with_keep_alive(mut self, after: Option<Duration>) -> Self {
+        self.keep_alive = after;
+        self
+    }
+
+    /// The same timeouts with another [`ListenTimeouts::unacknowledged`].
+    #[must_use]
+    pub fn with_unacknowledged(mut self, after: Option<Duration>) -> Self {
+        self.unacknowledged = after;
+        self
+    }
+
+    /// The same timeouts with another [`ListenTimeouts::http2_ping`].
+    #[must_use]
+    pub fn with_http2_ping(mut self, after: Option<Duration>) -> Self {
+        self.http2_ping = after;
         self
     }
 

@@ -25,13 +25,15 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use towpath_raw::{Drained, Operation, Timeout};
 
+use crate::tcp::Silence;
+
 use super::{
     connection::{TARGET, serve_connection},
     limits::{ListenLimits, ListenTimeouts},
     refuse::Refusals,
 };
 
-/// A listening server of HTTP/1.1.
+/// A listening server of HTTP/1.1 and, for clients that know it beforehand, HTTP/2: the first bytes of a connection tell.
 ///
 /// ```
 /// use http_body_util::Full;
@@ -114,7 +116,8 @@ impl HttpServer {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        serve_on(self.listener, service, shutdown, self.limits, self.timeouts).await
+        let sockets = Sockets::new(self.listener, &self.timeouts);
+        serve_on(sockets, service, shutdown, self.limits, self.timeouts).await
     }
 }
 
@@ -123,11 +126,25 @@ trait Listen {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>>;
 }
 
-impl Listen for TcpListener {
+/// A listener, and what the system is told about each connection.
+struct Sockets {
+    listener: TcpListener,
+    silence: Silence,
+}
+
+impl Sockets {
+    fn new(listener: TcpListener, timeouts: &ListenTimeouts) -> Self {
+        Self { listener, silence: Silence::new(timeouts.keep_alive, timeouts.unacknowledged) }
+    }
+}
+
+impl Listen for Sockets {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
-        let (stream, _) = ready!(TcpListener::poll_accept(self, cx))?;
+        let (stream, _) = ready!(self.listener.poll_accept(cx))?;
         // Small answers must not wait for the peer's acknowledgements.
-        Poll::Ready(stream.set_nodelay(true).map(|()| stream))
+        stream.set_nodelay(true)?;
+        self.silence.configure(&stream)?;
+        Poll::Ready(Ok(stream))
     }
 }
 

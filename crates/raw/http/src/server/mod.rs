@@ -1,6 +1,8 @@
 //! The server's side, over hyper.
 
 mod connection;
+mod frames;
+mod http2;
 mod io;
 mod limits;
 mod listen;

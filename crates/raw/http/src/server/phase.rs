@@ -61,7 +61,7 @@ impl Phases {
         Exchange(self.clone())
     }
 
-    fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: Phase) {
         let changes = (self.state.load(Relaxed) >> 2).wrapping_add(1);
         self.state.store(changes << 2 | phase as u32, Relaxed);
     }

@@ -10,14 +10,14 @@ use super::*;
 /// A listener whose first tries fail.
 struct Failing {
     errors: VecDeque<io::Error>,
-    listener: TcpListener,
+    listener: Sockets,
 }
 
 impl Listen for Failing {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         match self.errors.pop_front() {
             Some(error) => Poll::Ready(Err(error)),
-            None => Listen::poll_accept(&mut self.listener, cx),
+            None => self.listener.poll_accept(cx),
         }
     }
 }
@@ -27,6 +27,7 @@ async fn errors_of_accepting_do_not_end_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let errors = [io::Error::from_raw_os_error(24), io::ErrorKind::ConnectionAborted.into()];
+    let listener = Sockets::new(listener, &ListenTimeouts::default());
     let failing = Failing { errors: errors.into_iter().collect(), listener };
     let hello = service_fn(async |_: Request<Incoming>| {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
@@ -51,11 +52,38 @@ fn pauses_grow_up_to_a_second_and_are_not_made_for_a_single_connection() {
     assert_eq!(Pause::default().after(&io::ErrorKind::ConnectionAborted.into()), None);
 }
 
+async fn accepted(timeouts: &ListenTimeouts) -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut sockets = Sockets::new(listener, timeouts);
+    let _client = within(TcpStream::connect(address)).await.expect("it listens");
+    within(poll_fn(|cx| sockets.poll_accept(cx))).await.expect("a connection")
+}
+
 #[tokio::test]
 async fn accepted_sockets_do_not_delay() {
-    let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let _client = within(TcpStream::connect(address)).await.expect("it listens");
-    let accepted = within(poll_fn(|cx| Listen::poll_accept(&mut listener, cx))).await.expect("a connection");
+    let accepted = within(accepted(&ListenTimeouts::default())).await;
     assert!(accepted.nodelay().expect("a socket"));
+}
+
+#[tokio::test]
+async fn accepted_sockets_notice_a_peer_that_is_gone_without_a_word() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let default = ListenTimeouts::default();
+    let other = default.clone().with_keep_alive(seconds(70)).with_unacknowledged(seconds(100));
+    for (timeouts, idle, all) in [(default.clone(), 60, 90), (other, 70, 100)] {
+        let accepted = within(accepted(&timeouts)).await;
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.keepalive().expect("a socket"));
+        assert_eq!(socket.tcp_keepalive_time().expect("a socket"), Duration::from_secs(idle));
+        assert_eq!(socket.tcp_keepalive_interval().expect("a socket"), Duration::from_secs(10));
+        assert_eq!(socket.tcp_keepalive_retries().expect("a socket"), 3);
+        if cfg!(target_os = "linux") {
+            assert_eq!(socket.tcp_user_timeout().expect("a socket"), seconds(all));
+        }
+    }
+    let accepted = within(accepted(&default.with_keep_alive(None).with_unacknowledged(None))).await;
+    let socket = socket2::SockRef::from(&accepted);
+    assert!(!socket.keepalive().expect("a socket"));
+    assert_eq!(socket.tcp_user_timeout().expect("a socket"), None);
 }
