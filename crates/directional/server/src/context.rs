@@ -1,14 +1,18 @@
 //! What a handler can do beside answering.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use towpath_jsonrpc::{Id, Message, RawJson};
 use towpath_link::{Call, CallError, CallOptions, CancelReason, Context as LinkContext, NotifyError};
 use towpath_mcp::{Era, LogLevel, ModernRequest, Revision, TraceContext, trace_context};
 
-#[cfg(feature = "http")]
-use crate::Exchange;
 use crate::{Cancellation, lane::Conversation};
+#[cfg(feature = "http")]
+use crate::{Exchange, Principal};
 
 /// What a handler can do beside answering: report progress, log, ask the client, learn that it is no longer wanted.
 ///
@@ -236,6 +240,29 @@ impl Context {
         Ok(on.link.request(method, params, options))
     }
 
+    /// Closes the event stream of this request before its answer: the client comes back for the rest after `retry`, or
+    /// after the time that the server tells by default, and no connection is held meanwhile (2025-11-25,
+    /// basic/transports). The handler goes on as before.
+    ///
+    /// Whether it was closed. Only the stream of a legacy request over HTTP is, whose client comes back (revision
+    /// 2025-11-25), which reads it still, and whose session keeps events.
+    pub fn close_stream(&self, retry: Option<Duration>) -> bool {
+        match &self.backend {
+            #[cfg(feature = "http")]
+            Backend::Link(on) => {
+                let route = on.link.route();
+                on.conversation.streams().is_some_and(|streams| streams.close(route, retry))
+            }
+            #[cfg(feature = "http")]
+            Backend::Exchange(_) => false,
+            #[cfg(not(feature = "http"))]
+            Backend::Link(_) => {
+                let _ = retry;
+                false
+            }
+        }
+    }
+
     /// Tells when the request is no longer wanted, and why. The handler itself is dropped then; this is for what
     /// works for it elsewhere.
     pub fn cancellation(&self) -> Cancellation {
@@ -303,9 +330,31 @@ impl Context {
         .flatten()
     }
 
-    /// The trace that the request belongs to (basic/index, "OpenTelemetry trace context").
+    /// The trace that the request belongs to (basic/index, "OpenTelemetry trace context"): what its `_meta` says; over
+    /// HTTP, what that leaves open comes from the headers `traceparent`, `tracestate` and `baggage` of the request. A
+    /// notification in a session has only its `_meta`.
     pub fn trace(&self) -> TraceContext {
-        trace_context(self.message())
+        match &self.backend {
+            #[cfg(feature = "http")]
+            Backend::Link(on) => {
+                let head = || on.conversation.streams()?.trace(on.link.route());
+                trace_context(self.message()).or_else(|| head().unwrap_or_default())
+            }
+            #[cfg(feature = "http")]
+            Backend::Exchange(exchange) => exchange.trace(),
+            #[cfg(not(feature = "http"))]
+            Backend::Link(_) => trace_context(self.message()),
+        }
+    }
+
+    /// Who makes the request, as [`EndpointSettings::principal`](crate::EndpointSettings::principal) tells; nobody in
+    /// particular on other transports than HTTP. This is what to decide by.
+    #[cfg(feature = "http")]
+    pub fn principal(&self) -> Option<&Principal> {
+        match &self.backend {
+            Backend::Link(on) => on.conversation.streams()?.principal(),
+            Backend::Exchange(exchange) => exchange.principal(),
+        }
     }
 
     fn on_link(&self) -> Option<&OnLink> {

@@ -1,5 +1,7 @@
 //! A lane that is served: what each message belongs to, and who handles it.
 
+#[cfg(feature = "http")]
+use std::sync::OnceLock;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::SeqCst},
@@ -12,6 +14,8 @@ use towpath_link::{Admission, Context as LinkContext, Errand, ModernResult, Repl
 use towpath_mcp::{Admit, CacheHint, Fault, Ignored, LaneEndpoint, ModernRequest, method, wire_reply};
 use towpath_raw::{Level, Mutex, MutexGuard, Skipped};
 
+#[cfg(feature = "http")]
+use crate::SessionStreams;
 use crate::{
     Context, Execution, Handler, Notification, Request, builder::Core, hub::LegacyMarks, listen, listen::Told,
 };
@@ -22,6 +26,9 @@ pub(crate) struct Conversation {
     endpoint: Mutex<LaneEndpoint>,
     /// Set before the subscriptions of a lane are ended, for one that is not open yet.
     draining: AtomicBool,
+    /// Of a session over HTTP.
+    #[cfg(feature = "http")]
+    streams: OnceLock<SessionStreams>,
 }
 
 impl Conversation {
@@ -29,7 +36,19 @@ impl Conversation {
         Self {
             endpoint: Mutex::new(Level::Handler, "Conversation::endpoint", endpoint),
             draining: AtomicBool::new(false),
+            #[cfg(feature = "http")]
+            streams: OnceLock::new(),
         }
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn set_streams(&self, streams: SessionStreams) {
+        let _ = self.streams.set(streams);
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn streams(&self) -> Option<&SessionStreams> {
+        self.streams.get()
     }
 
     pub(crate) fn drain(&self) {

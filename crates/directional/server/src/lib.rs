@@ -45,7 +45,10 @@
 //! # Features
 //!
 //! - `http`: `Server::http`, the endpoint for Streamable HTTP in both eras, as a `tower` service: one JSON body where the
-//!   answer comes at once, else an event stream. `HttpApp` puts something else than a server behind it.
+//!   answer comes at once, else an event stream. `HttpApp` puts something else than a server behind it. Event streams of
+//!   legacy sessions can be gone on with after a lost connection, for as long as `ReplayLimits` say; what is missing then is
+//!   told by an event of type `gap`, and a `Last-Event-ID` that is not known gets 400 (`event_unknown`).
+//! - `gzip`: `http`, and `EndpointSettings::gzip`: compressed requests are read, and answers compressed.
 //!
 #![cfg_attr(
     feature = "http",
@@ -82,8 +85,9 @@ pub use context::{Context, RequestError};
 pub use handler::Handler;
 #[cfg(feature = "http")]
 pub use http::{
-    EndpointLimits, EndpointSettings, EndpointTimeouts, Exchange, HttpApp, HttpService, OpenedSession,
-    ResponseBody,
+    Cors, CorsLayer, EndpointLimits, EndpointSettings, EndpointTimeouts, EventStore, Exchange, Health,
+    HealthLayer, HttpApp, HttpService, OpenedSession, Principal, ReplayLimits, ReplayRing, ResponseBody,
+    SessionStreams, StoredEvent, StreamId,
 };
 pub use hub::Publisher;
 pub use lane::LaneService;

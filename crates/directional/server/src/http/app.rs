@@ -6,7 +6,7 @@ use towpath_jsonrpc::Message;
 use towpath_link::{Admission, Errand, LinkLimits, LinkTimeouts, Peer, Service};
 use towpath_mcp::{Fault, ServerIdentity};
 
-use super::Exchange;
+use super::{Exchange, SessionStreams};
 
 /// What stands behind an [`HttpService`](super::HttpService): a [`Server`](crate::Server), or a relay to one that is
 /// somewhere else.
@@ -65,6 +65,7 @@ pub struct OpenedSession<S> {
     pub(crate) limits: LinkLimits,
     pub(crate) timeouts: LinkTimeouts,
     pub(crate) joined: Box<dyn FnOnce(Peer) -> Box<dyn Any + Send> + Send>,
+    pub(crate) streams: Box<dyn FnOnce(SessionStreams) + Send>,
 }
 
 impl<S> OpenedSession<S> {
@@ -75,6 +76,7 @@ impl<S> OpenedSession<S> {
             limits: LinkLimits::default(),
             timeouts: LinkTimeouts::default(),
             joined: Box::new(|_| Box::new(())),
+            streams: Box::new(|_| ()),
         }
     }
 
@@ -90,6 +92,13 @@ impl<S> OpenedSession<S> {
     #[must_use]
     pub fn timeouts(mut self, timeouts: LinkTimeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// Called once, before the first message, with what can be done with the session's event streams.
+    #[must_use]
+    pub fn streams(mut self, streams: impl FnOnce(SessionStreams) + Send + 'static) -> Self {
+        self.streams = Box::new(streams);
         self
     }
 

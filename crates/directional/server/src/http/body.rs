@@ -47,6 +47,17 @@ impl ResponseBody {
         Self { kind: Kind::Whole(segments) }
     }
 
+    /// What it is, if it is whole and of at most so many bytes.
+    #[cfg(feature = "gzip")]
+    pub(super) fn into_whole(self, max_bytes: usize) -> Result<[Bytes; 3], Self> {
+        match self.kind {
+            Kind::Whole(segments) if segments.iter().map(Bytes::len).sum::<usize>() <= max_bytes => {
+                Ok(segments)
+            }
+            kind => Err(Self { kind }),
+        }
+    }
+
     pub(super) fn session(stream: SessionStream) -> Self {
         Self { kind: Kind::Session(Box::new(stream)) }
     }
@@ -99,6 +110,18 @@ impl ModernStream {
                 }
             }
         }
+    }
+}
+
+impl Default for ResponseBody {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(whole: Bytes) -> Self {
+        Self::whole([whole, Bytes::new(), Bytes::new()])
     }
 }
 

@@ -16,13 +16,18 @@ use towpath_raw::{Operation, Timeout};
 
 use super::{
     Exchange, HttpApp, ResponseBody,
+    caller::Caller,
     modern::drop_quietly,
     reply::{bare, refusal},
     service::Shared,
 };
 
 /// A modern notification: the client hears that it came, and no more.
-pub(super) fn notification<A: HttpApp>(shared: &Shared<A>, message: Message) -> Response<ResponseBody> {
+pub(super) fn notification<A: HttpApp>(
+    shared: &Shared<A>,
+    message: Message,
+    caller: Caller,
+) -> Response<ResponseBody> {
     let rules = Revision::LATEST.rules();
     let permit = match shared.request_permit() {
         Ok(permit) => permit,
@@ -31,7 +36,7 @@ pub(super) fn notification<A: HttpApp>(shared: &Shared<A>, message: Message) -> 
     let limit = shared.timeouts.handler.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
     let limits = shared.exchange_limits();
     let deadline = limit.map(|(until, _)| until.into_std());
-    let exchange = Exchange::new(message, None, deadline, limits, Arc::clone(&shared.closing));
+    let exchange = Exchange::new(message, None, caller, deadline, limits, Arc::clone(&shared.closing));
     let app = Arc::clone(&shared.app);
     let closing = Arc::clone(&shared.closing);
     let noted = exchange.clone();

@@ -7,13 +7,14 @@ use tokio::sync::Notify;
 use towpath_jsonrpc::{Id, Message, RawJson, encode as jsonrpc};
 use towpath_link::{CancelReason, NotifyError};
 use towpath_mcp::{
-    LogLevel, ModernRequest, ProgressToken,
+    LogLevel, ModernRequest, ProgressToken, TraceContext,
     encode::{self, EncodeError},
+    trace_context,
 };
 use towpath_raw::{Level, MessageTooLarge, Mutex};
 use towpath_sse::{EVENT_END, write_event_head};
 
-use super::closing::Closing;
+use super::{Principal, caller::Caller, closing::Closing};
 use crate::{Cancellation, cancellation::CancelCell};
 
 /// One modern message over HTTP: what came in, and the way back to whoever sent it.
@@ -28,6 +29,7 @@ pub struct Exchange {
 struct Inner {
     message: Message,
     request: Option<ModernRequest>,
+    caller: Caller,
     deadline: Option<Instant>,
     limits: ExchangeLimits,
     closing: Arc<Closing>,
@@ -59,12 +61,14 @@ impl Exchange {
     pub(crate) fn new(
         message: Message,
         request: Option<ModernRequest>,
+        caller: Caller,
         deadline: Option<Instant>,
         limits: ExchangeLimits,
         closing: Arc<Closing>,
     ) -> Self {
         let events = Mutex::new(Level::Session, "Exchange::events", Events::default());
-        let inner = Inner { message, request, deadline, limits, closing, events, room: Notify::new() };
+        let inner =
+            Inner { message, request, caller, deadline, limits, closing, events, room: Notify::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -81,6 +85,17 @@ impl Exchange {
     /// The metadata of the request; `None` for a notification.
     pub fn request(&self) -> Option<&ModernRequest> {
         self.inner.request.as_ref()
+    }
+
+    /// Who made the request, as [`EndpointSettings::principal`](super::EndpointSettings::principal) tells.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.inner.caller.principal.as_ref()
+    }
+
+    /// The trace that the message belongs to: what its `_meta` says, and what that leaves open from the headers.
+    pub fn trace(&self) -> TraceContext {
+        let head = || self.inner.caller.trace.as_deref().cloned().unwrap_or_default();
+        trace_context(&self.inner.message).or_else(head)
     }
 
     /// Until when the request must be answered.

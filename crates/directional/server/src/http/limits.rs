@@ -24,6 +24,11 @@ pub struct EndpointLimits {
     /// At the limit `initialize` gets 503 with `Retry-After`. Worst case: a few KiB for each quiet session, beside what
     /// `SessionLimits` allows.
     pub max_sessions: usize,
+    /// How many sessions of one [`Principal`](super::Principal) may be open. Unit: sessions; default 1,000. Sessions of
+    /// nobody in particular are not counted here.
+    ///
+    /// At the limit as with `max_sessions`.
+    pub max_sessions_per_principal: usize,
     /// How many requests of one session may be in flight. Unit: requests, those of a batch counted one by one; default
     /// 64.
     ///
@@ -44,7 +49,10 @@ pub struct EndpointLimits {
     /// How many bytes of messages that belong to no request may wait for a session's GET stream. Unit: bytes; default
     /// 64 KiB.
     ///
-    /// At the limit the oldest are dropped and counted; the newest one may go over it.
+    /// At the limit the oldest are dropped and counted, and the next stream begins with an event of type `gap`; the
+    /// newest one may go over it. While a stream is open that can be resumed they are kept with what was sent, up to
+    /// [`ReplayLimits`](super::ReplayLimits): its reader, if it comes to itself too late for that, is told of the gap and
+    /// sent away for a moment.
     pub max_session_queue_bytes: usize,
     /// The limits of one message's envelope. Its `max_message_bytes` bounds the body of a POST, and a notification.
     pub envelope: EnvelopeLimits,
@@ -56,6 +64,7 @@ impl Default for EndpointLimits {
             max_requests: 4096,
             max_streams: 20_000,
             max_sessions: 10_000,
+            max_sessions_per_principal: 1000,
             max_requests_per_session: 64,
             max_session_inbox_bytes: 64 << 20,
             max_unread_event_bytes: 256 << 10,
@@ -94,10 +103,22 @@ pub struct EndpointTimeouts {
     ///
     /// At the limit the session ends; its id is unknown then (404).
     pub session_idle: Option<Duration>,
+    /// How long the request of a session goes on after its client has lost the response and has not come back for it.
+    /// Default: `None`, to its end: a lost connection cancels nothing (2025-11-25, basic/transports).
+    ///
+    /// At the limit the request is cancelled as if the client had said so; one whose id another request in flight has
+    /// is not. After a response that was closed early the time that the client was told to stay away does not count.
+    pub cancel_after_disconnect: Option<Duration>,
+    /// What a client is told to wait before it goes on with an event stream of a session that broke off (`retry`).
+    /// Default: 1 s.
+    ///
+    /// Only clients of revisions that poll are told (2025-11-25).
+    pub stream_retry: Duration,
     /// How long a session waits for the reader of one response that has `max_unread_event_bytes` waiting. Default: 1 s.
     ///
     /// At the limit further notifications on that response are dropped and counted, so that it does not hold up what
-    /// else the session has to say.
+    /// else the session has to say. On an event stream that can be resumed they are kept with what was sent, up to
+    /// [`ReplayLimits`](super::ReplayLimits): a reader that comes to itself still gets them.
     pub reader_stall: Duration,
     /// What a client that is turned away for lack of room is told to wait (`Retry-After`, in whole seconds, rounded
     /// up). Default: 1 s.
@@ -112,6 +133,8 @@ impl Default for EndpointTimeouts {
             sse_comment: Some(Duration::from_secs(15)),
             handler: Some(Duration::from_secs(600)),
             session_idle: Some(Duration::from_secs(30 * 60)),
+            cancel_after_disconnect: None,
+            stream_retry: Duration::from_secs(1),
             reader_stall: Duration::from_secs(1),
             retry_after: Duration::from_secs(1),
         }

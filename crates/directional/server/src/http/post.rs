@@ -23,11 +23,12 @@ use towpath_mcp::{
 use super::{
     Exchange, HttpApp, ResponseBody,
     body::comment_line,
+    caller::Caller,
     errand,
     modern::{Run, Step},
     reply::{Answer, bare, json, refusal, stream},
     service::{Shared, refuse},
-    session::{First, PostReader, Session, SessionLane, SessionStream},
+    session::{Asked, First, Session, SessionLane, SessionSetup, SessionStream, StreamReader},
 };
 
 /// How many bytes of a message are validated at a time: a large one must not hold up what shares the thread.
@@ -37,6 +38,7 @@ pub(super) async fn serve<A, B>(
     shared: Arc<Shared<A>>,
     headers: &HeaderMap,
     head: &HeadInfo,
+    caller: Caller,
     body: B,
 ) -> Response<ResponseBody>
 where
@@ -56,11 +58,17 @@ where
     };
     let message = match parsed {
         Parsed::Single(message) => message,
-        Parsed::Batch(messages) => return batch(shared, head, bytes, &messages).await,
+        Parsed::Batch(messages) => return batch(shared, head, caller, bytes, &messages).await,
     };
     let id = message.id().filter(|_| message.kind() == Kind::Request).cloned();
     match shared.endpoint.admit(head, &message) {
-        HttpAdmit::Modern(request) => modern(shared, head, message, request).await,
+        HttpAdmit::Modern(request) => {
+            let params = shared.header_params.as_ref();
+            match params.map_or(Ok(()), |params| params.check(headers, &message)) {
+                Ok(()) => modern(shared, head, message, request, caller).await,
+                Err(fault) => refusal(id.as_ref(), &fault, request.revision.rules()),
+            }
+        }
         HttpAdmit::Discover(result) if shared.app.answers_discover() => {
             let Some(id) = id else { return bare(StatusCode::ACCEPTED) };
             let limit = shared.limits.envelope.max_message_bytes;
@@ -68,14 +76,14 @@ where
         }
         HttpAdmit::Discover(_) => {
             match ModernRequest::validate(&message, &shared.endpoint.server().supported) {
-                Ok(request) => modern(shared, head, message, request).await,
+                Ok(request) => modern(shared, head, message, request, caller).await,
                 Err(rejection) => refusal(id.as_ref(), &rejection.fault, rejection.rules),
             }
         }
-        HttpAdmit::ModernNotification => errand::notification(&shared, message),
-        HttpAdmit::Initialize => initialize(shared, message).await,
-        HttpAdmit::InSession { session } => match shared.sessions.find(&session) {
-            Ok(session) => in_session(shared, session, message, id).await,
+        HttpAdmit::ModernNotification => errand::notification(&shared, message, caller),
+        HttpAdmit::Initialize => initialize(shared, message, caller).await,
+        HttpAdmit::InSession { session } => match shared.sessions.find(&session, caller.principal.as_ref()) {
+            Ok(session) => in_session(shared, session, message, id, caller).await,
             Err(fault) => refusal(id.as_ref(), &fault, Revision::LATEST_LEGACY.rules()),
         },
         HttpAdmit::Reject(rejection) => refusal(id.as_ref(), &rejection.fault, rejection.rules),
@@ -125,6 +133,7 @@ async fn modern<A: HttpApp>(
     head: &HeadInfo,
     message: Message,
     request: ModernRequest,
+    caller: Caller,
 ) -> Response<ResponseBody> {
     let rules = request.revision.rules();
     let listens = message.method() == method::SUBSCRIPTIONS_LISTEN;
@@ -141,8 +150,14 @@ async fn modern<A: HttpApp>(
     let max_message_bytes = shared.limits.envelope.max_message_bytes;
     let deadline = limit.map(|(at, _)| at.into_std());
     let closing = Arc::clone(&shared.closing);
-    let exchange =
-        Exchange::new(message, Some(request), deadline, shared.exchange_limits(), Arc::clone(&closing));
+    let exchange = Exchange::new(
+        message,
+        Some(request),
+        caller,
+        deadline,
+        shared.exchange_limits(),
+        Arc::clone(&closing),
+    );
     let app = Arc::clone(&shared.app);
     // What a request does next belongs to the request.
     drop(shared);
@@ -170,7 +185,11 @@ async fn modern<A: HttpApp>(
 }
 
 /// `initialize`: the session is there once it has answered with a result.
-async fn initialize<A: HttpApp>(shared: Arc<Shared<A>>, message: Message) -> Response<ResponseBody> {
+async fn initialize<A: HttpApp>(
+    shared: Arc<Shared<A>>,
+    message: Message,
+    caller: Caller,
+) -> Response<ResponseBody> {
     let rules = Revision::LATEST_LEGACY.rules();
     let id = message.id().cloned();
     let closing = Arc::clone(&shared.closing);
@@ -180,7 +199,7 @@ async fn initialize<A: HttpApp>(shared: Arc<Shared<A>>, message: Message) -> Res
             closing.note_cut();
             Err(Fault::ShuttingDown)
         }
-        opened = open(&shared, message) => opened,
+        opened = open(&shared, message, caller) => opened,
     };
     match opened {
         Ok(response) => response,
@@ -188,24 +207,36 @@ async fn initialize<A: HttpApp>(shared: Arc<Shared<A>>, message: Message) -> Res
     }
 }
 
-async fn open<A: HttpApp>(shared: &Shared<A>, message: Message) -> Result<Response<ResponseBody>, Fault> {
+async fn open<A: HttpApp>(
+    shared: &Shared<A>,
+    message: Message,
+    Caller { principal, trace }: Caller,
+) -> Result<Response<ResponseBody>, Fault> {
     let request = shared.request_permit()?;
-    let place = shared.sessions.permit(shared.timeouts.retry_after)?;
-    let mut entropy = [0; 32];
-    if let Err(error) = getrandom::fill(&mut entropy) {
+    let room = shared.sessions.room(principal.as_ref(), shared.timeouts.retry_after)?;
+    let (mut entropy, mut tag) = ([0; 32], [0; 4]);
+    if let Err(error) = getrandom::fill(&mut entropy).and_then(|()| getrandom::fill(&mut tag)) {
         tracing::error!(%error, "no randomness for the id of a session");
         return Err(Fault::Internal);
     }
-    let bytes = message.bytes().clone();
+    let (bytes, asked) = (message.bytes().clone(), Asked::one(message.id().cloned(), trace));
     let opened = Arc::clone(&shared.app).open(message).await?;
     let id = SessionId::from_entropy(entropy);
-    let session = Session::new(id, shared.session_bounds(), Arc::clone(&shared.closing));
-    let seat = shared.sessions.seat(Arc::clone(&session), place);
+    let session = Session::new(SessionSetup {
+        store: shared.replay.store(&id),
+        id,
+        principal,
+        bounds: shared.session_bounds(),
+        tag: u32::from_be_bytes(tag),
+        closing: Arc::clone(&shared.closing),
+    });
+    let seat = shared.sessions.seat(Arc::clone(&session), room);
     let mut limits = opened.limits;
     limits.max_requests_from_peer = limits.max_requests_from_peer.min(shared.limits.max_requests_per_session);
     let lane = SessionLane::new(Arc::clone(&session), shared.limits.envelope.max_message_bytes);
     let (link, peer) = Link::with_pool(lane, opened.service, limits, opened.timeouts, shared.buffers.clone());
     session.join(peer.clone());
+    (opened.streams)(session.streams());
     let guard = (opened.joined)(peer);
     shared.tasks.spawn(async move {
         // The link goes first, then what belongs to the session, then its place.
@@ -216,7 +247,7 @@ async fn open<A: HttpApp>(shared: &Shared<A>, message: Message) -> Result<Respon
     // Until it is registered, it ends with whoever opens it.
     let opening = Opening { session: Some(session) };
     let Some(session) = &opening.session else { return Err(Fault::Internal) };
-    let reader = session.post(bytes, 1, request)?;
+    let reader = session.post(bytes, asked, request)?;
     let Some(answer) = reader.answer().await else { return Err(Fault::Unanswered) };
     let answer = answer.into_bytes();
     let answered = Message::parse(answer.clone(), &shared.limits.envelope).map_err(|_| Fault::Internal)?;
@@ -278,13 +309,15 @@ async fn in_session<A: HttpApp>(
     session: Arc<Session>,
     message: Message,
     id: Option<Id>,
+    caller: Caller,
 ) -> Response<ResponseBody> {
     let rules = session.rules();
     if message.kind() != Kind::Request {
         return told(session.tell(message.bytes().clone()), rules);
     }
     let bytes = message.bytes().clone();
-    let posted = shared.request_permit().and_then(|permit| session.post(bytes, 1, permit));
+    let asked = Asked::one(id.clone(), caller.trace);
+    let posted = shared.request_permit().and_then(|permit| session.post(bytes, asked, permit));
     match posted {
         Ok(reader) => answered(shared, reader, id, rules).await,
         Err(fault) => refusal(id.as_ref(), &fault, rules),
@@ -295,11 +328,12 @@ async fn in_session<A: HttpApp>(
 async fn batch<A: HttpApp>(
     shared: Arc<Shared<A>>,
     head: &HeadInfo,
+    caller: Caller,
     bytes: Bytes,
     messages: &[Result<Message, EnvelopeError>],
 ) -> Response<ResponseBody> {
     let session = match shared.endpoint.admit_batch(head) {
-        Ok(id) => shared.sessions.find(&id),
+        Ok(id) => shared.sessions.find(&id, caller.principal.as_ref()),
         Err(rejection) => return refuse(&rejection),
     };
     let session = match session {
@@ -316,7 +350,10 @@ async fn batch<A: HttpApp>(
     if requests == 0 {
         return told(session.tell(bytes), rules);
     }
-    let posted = shared.request_permits(requests).and_then(|permit| session.post(bytes, requests, permit));
+    let ids = messages.iter().flatten().filter(|message| message.kind() == Kind::Request);
+    let asked =
+        Asked::batch(requests, ids.filter_map(|message| message.id().cloned()).collect(), caller.trace);
+    let posted = shared.request_permits(requests).and_then(|permit| session.post(bytes, asked, permit));
     match posted {
         Ok(reader) => answered(shared, reader, None, rules).await,
         Err(fault) => refusal(None, &fault, rules),
@@ -333,7 +370,7 @@ fn told(told: Result<(), Fault>, rules: &Rules) -> Response<ResponseBody> {
 /// Waits for what a session has to say to a POST.
 async fn answered<A: HttpApp>(
     shared: Arc<Shared<A>>,
-    reader: PostReader,
+    mut reader: StreamReader,
     id: Option<Id>,
     rules: &'static Rules,
 ) -> Response<ResponseBody> {
@@ -346,6 +383,7 @@ async fn answered<A: HttpApp>(
             let body = SessionStream::of_post(reader, frame, comment, id.map(|id| (id, rules)));
             stream(ResponseBody::session(body))
         }
+        First::Closed(retry) => stream(ResponseBody::session(SessionStream::closed(reader, retry))),
         // A request that its client has cancelled is not answered, not even with an error (2025-11-25,
         // basic/utilities/cancellation).
         First::Nothing => stream(ResponseBody::whole([comment_line(), Bytes::new(), Bytes::new()])),

@@ -124,14 +124,14 @@ impl Answer {
 
     /// The answer as an event, in pieces.
     pub(super) fn into_event(self) -> [Bytes; 3] {
-        event([self.head.freeze(), self.body, Bytes::from_static(self.tail)])
+        event(None, [self.head.freeze(), self.body, Bytes::from_static(self.tail)])
     }
 }
 
 /// A message as an event, in pieces: what is small or has line breaks is copied.
-pub(super) fn event([head, body, tail]: [Bytes; 3]) -> [Bytes; 3] {
+pub(super) fn event(id: Option<&str>, [head, body, tail]: [Bytes; 3]) -> [Bytes; 3] {
     let mut start = BytesMut::with_capacity(HEAD_BYTES + head.len() + body.len().min(COPY_BYTES));
-    write_event_head(&mut start, None, None);
+    write_event_head(&mut start, id, None);
     let data = start.len();
     start.extend_from_slice(&head);
     let whole = body.len() <= COPY_BYTES || body.iter().any(|byte| matches!(byte, b'\r' | b'\n'));

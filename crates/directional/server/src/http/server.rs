@@ -62,9 +62,11 @@ impl<H: Handler> HttpApp for Server<H> {
         let service = LaneService::new(Arc::clone(&self.core));
         let conversation = service.conversation();
         let hub = Arc::clone(&self.core.hub);
+        let streams = Arc::clone(&conversation);
         Ok(OpenedSession::new(service)
             .limits(self.core.limits.clone())
             .timeouts(self.core.timeouts.clone())
+            .streams(move |handle| streams.set_streams(handle))
             .joined(move |peer| hub.serve(ServedLane { peer, conversation })))
     }
 }

@@ -10,7 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING},
+    request::Parts,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -18,16 +22,22 @@ use tokio::{
 use tower_service::Service;
 use towpath_buffer::{BufferPool, PoolLimits};
 use towpath_http::{BodyBudget, BodyTimeouts};
-use towpath_mcp::{Fault, HeadInfo, HttpEndpoint, Rejection, Revision, SessionId, Verb};
+use towpath_mcp::{Era, Fault, HeadInfo, HttpEndpoint, OriginPolicy, Rejection, Revision, SessionId, Verb};
 use towpath_raw::{Level, Mutex, Operation, TaskScope, Timeout};
 
 use super::{
     EndpointLimits, EndpointSettings, EndpointTimeouts, HttpApp, ResponseBody,
+    caller::Caller,
     closing::Closing,
+    cors::CorsLayer,
     exchange::ExchangeLimits,
+    health::HealthLayer,
+    mirrored::HeaderParamsHook,
     post,
+    principal::{Principal, PrincipalHook},
+    replay::Replay,
     reply::{bare, refusal, stream},
-    session::{Registry, SessionBounds, SessionStream},
+    session::{EventId, Registry, SessionBounds, SessionStream, unknown_event},
 };
 
 /// An MCP endpoint over HTTP, for both eras: a `tower` service, to be mounted in a router or given to an HTTP server.
@@ -47,6 +57,11 @@ pub(super) struct Shared<A: HttpApp> {
     pub(super) timeouts: EndpointTimeouts,
     pub(super) budget: BodyBudget,
     pub(super) body_timeouts: BodyTimeouts,
+    pub(super) replay: Replay,
+    principal: Option<PrincipalHook>,
+    pub(super) header_params: Option<HeaderParamsHook>,
+    origins: OriginPolicy,
+    gzip: bool,
     path: Option<String>,
     pub(super) closing: Arc<Closing>,
     requests: Arc<Semaphore>,
@@ -80,18 +95,24 @@ impl<A: HttpApp> HttpService<A> {
             .with_gate(settings.gate.clone())
             .with_strict_media_types(settings.strict_media_types);
         let (budget, body_timeouts) = (settings.budget(), settings.body_timeouts());
-        let EndpointSettings { limits, timeouts, path, .. } = settings;
+        let EndpointSettings { limits, timeouts, gate, path, replay, principal, header_params, gzip, .. } =
+            settings;
         let permits = |count: usize| Arc::new(Semaphore::new(permits(count)));
         let shared = Shared {
             app,
             endpoint,
             budget,
             body_timeouts,
+            replay,
+            principal,
+            header_params,
+            origins: gate.origins,
+            gzip,
             path,
             closing: Arc::default(),
             requests: permits(limits.max_requests),
             streams: permits(limits.max_streams),
-            sessions: Registry::new(limits.max_sessions),
+            sessions: Registry::new(limits.max_sessions, limits.max_sessions_per_principal),
             tasks: TaskScope::new(),
             expires: Mutex::new(Level::SessionRegistry, "HttpService::expires", false),
             buffers: BufferPool::new(PoolLimits::http()),
@@ -103,6 +124,18 @@ impl<A: HttpApp> HttpService<A> {
 
     pub(super) fn drains(&self) -> Arc<dyn Drains> {
         Arc::clone(&self.shared) as Arc<dyn Drains>
+    }
+
+    /// A layer that lets the pages use this endpoint whose origins its gate admits, in the eras that it speaks.
+    pub fn cors(&self) -> CorsLayer {
+        let legacy = self.shared.app.identity().speaks(Era::Legacy);
+        CorsLayer::new(self.shared.origins.clone()).speaks_legacy(legacy)
+    }
+
+    /// A layer that tells whether the process lives, and that this endpoint is ready until it drains. It does not keep the
+    /// endpoint.
+    pub fn health(&self) -> HealthLayer {
+        HealthLayer::of(Arc::clone(&self.shared.closing))
     }
 
     /// How many legacy sessions are open.
@@ -213,6 +246,8 @@ impl<A: HttpApp> Shared<A> {
             // A time that no clock reaches is far away.
             reader_stall: self.timeouts.reader_stall.min(FAR),
             retry_after: self.timeouts.retry_after,
+            stream_retry: self.timeouts.stream_retry,
+            cancel_after_disconnect: self.timeouts.cancel_after_disconnect,
         }
     }
 
@@ -229,43 +264,73 @@ impl<A: HttpApp> Shared<A> {
         self.endpoint.check_head(&parts.method, &parts.uri, &parts.headers)
     }
 
-    /// The stream of a session.
-    fn get(&self, head: &HeadInfo) -> Response<ResponseBody> {
+    /// A stream of a session: a new one, or one that goes on.
+    fn get(
+        &self,
+        head: &HeadInfo,
+        headers: &HeaderMap,
+        principal: Option<&Principal>,
+    ) -> Response<ResponseBody> {
         let id = match self.endpoint.admit_get(head) {
             Ok(id) => id,
             Err(rejection) => return refuse(&rejection),
         };
+        let comment = self.timeouts.sse_comment;
         let opened = || {
-            let session = self.sessions.find(&id)?;
-            session.get(self.stream_permit()?)
+            let session = self.sessions.find(&id, principal)?;
+            let permit = self.stream_permit()?;
+            let mut last = headers.get_all(LAST_EVENT_ID).iter().filter(|id| !id.is_empty());
+            let Some(id) = last.next() else {
+                let (reader, opening) = session.get(permit)?;
+                return Ok(SessionStream::of_get(reader, &opening, comment));
+            };
+            let id = EventId::parse(id).filter(|_| last.next().is_none()).ok_or_else(unknown_event)?;
+            let (reader, request) = session.resume(&id, permit)?;
+            Ok(SessionStream::resumed(reader, comment, request.map(|id| (id, session.rules()))))
         };
         match opened() {
-            Ok(reader) => {
-                let body = SessionStream::of_get(reader, self.timeouts.sse_comment);
-                stream(ResponseBody::session(body))
-            }
+            Ok(body) => stream(ResponseBody::session(body)),
             Err(fault) => refusal(None, &fault, Revision::LATEST_LEGACY.rules()),
         }
     }
 
     /// The end of a session.
-    fn delete(&self, head: &HeadInfo) -> Response<ResponseBody> {
+    fn delete(&self, head: &HeadInfo, principal: Option<&Principal>) -> Response<ResponseBody> {
         match self.endpoint.admit_delete(head) {
-            Ok(id) => self.end_session(&id),
+            Ok(id) => self.end_session(&id, principal),
             Err(rejection) => refuse(&rejection),
         }
     }
 
-    fn end_session(&self, id: &SessionId) -> Response<ResponseBody> {
-        match self.sessions.remove(id) {
-            Some(session) => {
+    fn end_session(&self, id: &SessionId, principal: Option<&Principal>) -> Response<ResponseBody> {
+        let session = self.sessions.find(id, principal);
+        match session.and_then(|_| self.sessions.remove(id).ok_or(Fault::SessionUnknown)) {
+            Ok(session) => {
                 session.end(Fault::SessionClosed);
                 bare(StatusCode::NO_CONTENT)
             }
-            None => refusal(None, &Fault::SessionUnknown, Revision::LATEST_LEGACY.rules()),
+            Err(fault) => refusal(None, &fault, Revision::LATEST_LEGACY.rules()),
         }
     }
 }
+
+/// The response to a body that comes in a form that is not known here, with those that are.
+pub(super) fn unreadable(accepted: &'static str) -> Response<ResponseBody> {
+    let expected = "the Content-Encoding of the body is none that this endpoint takes";
+    let fault = Fault::HttpShape { status: 415, expected };
+    let mut refused = refusal(None, &fault, Revision::LATEST.rules());
+    refused.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+    refused
+}
+
+/// Whether a body has to be unpacked before it can be read.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Where a client that lost a stream wants to go on.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// About 30 years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -294,10 +359,21 @@ where
         Ok(head) => head,
         Err(rejection) => return refuse(&rejection),
     };
+    if head.verb == Verb::Post && !shared.gzip && is_compressed(&parts.headers) {
+        return unreadable("identity");
+    }
+    let principal = shared.principal.as_ref().and_then(|principal| (principal.0)(&parts));
     match head.verb {
-        Verb::Post => post::serve(shared, &parts.headers, &head, body).await,
-        Verb::Get => shared.get(&head),
-        Verb::Delete => shared.delete(&head),
+        Verb::Post => {
+            let caller = Caller::read(&parts.headers, principal);
+            #[cfg(feature = "gzip")]
+            if shared.gzip {
+                return super::gzip::serve(shared, parts, &head, caller, body).await;
+            }
+            post::serve(shared, &parts.headers, &head, caller, body).await
+        }
+        Verb::Get => shared.get(&head, &parts.headers, principal.as_ref()),
+        Verb::Delete => shared.delete(&head, principal.as_ref()),
     }
 }
 

@@ -1,9 +1,15 @@
 //! How a service is set up.
 
-use towpath_http::{BodyBudget, BodyLimits, BodyTimeouts};
-use towpath_mcp::HttpGate;
+use std::sync::Arc;
 
-use super::{EndpointLimits, EndpointTimeouts};
+use http::request::Parts;
+use towpath_http::{BodyBudget, BodyLimits, BodyTimeouts};
+use towpath_mcp::{HeaderParams, HttpGate, SessionId};
+
+use super::{
+    EndpointLimits, EndpointTimeouts, EventStore, Principal, ReplayLimits, mirrored::HeaderParamsHook,
+    principal::PrincipalHook, replay::Replay,
+};
 
 /// How an [`HttpService`](super::HttpService) is set up. The default is for clients of this machine: its
 /// [`HttpGate`] lets nobody else in.
@@ -16,6 +22,10 @@ pub struct EndpointSettings {
     pub(super) strict_media_types: bool,
     pub(super) path: Option<String>,
     pub(super) budget: Option<BodyBudget>,
+    pub(super) replay: Replay,
+    pub(super) principal: Option<PrincipalHook>,
+    pub(super) header_params: Option<HeaderParamsHook>,
+    pub(super) gzip: bool,
 }
 
 impl EndpointSettings {
@@ -60,6 +70,57 @@ impl EndpointSettings {
     /// `max_message_bytes` the lower one counts.
     pub fn body_budget(mut self, budget: BodyBudget) -> Self {
         self.budget = Some(budget);
+        self
+    }
+
+    /// How much each session keeps of the events that it has sent, so that a client that lost a stream can go on with it
+    /// (`Last-Event-ID`). With `None` events have no ids, and streams cannot be resumed.
+    pub fn replay(mut self, limits: impl Into<Option<ReplayLimits>>) -> Self {
+        self.replay = limits.into().map_or(Replay::Off, Replay::Ring);
+        self
+    }
+
+    /// Keeps the events of sessions elsewhere: `make` makes the store of each.
+    pub fn event_stores(
+        mut self,
+        make: impl Fn(&SessionId) -> Box<dyn EventStore> + Send + Sync + 'static,
+    ) -> Self {
+        self.replay = Replay::Stores(Arc::new(make));
+        self
+    }
+
+    /// Tells who makes a request, from its head: by an extension, say, that a layer in front has put there when it had
+    /// checked the credentials. A session is only known to the principal that has opened it; others get 404. By default
+    /// all requests are made by nobody in particular.
+    pub fn principal(
+        mut self,
+        principal: impl Fn(&Parts) -> Option<Principal> + Send + Sync + 'static,
+    ) -> Self {
+        self.principal = Some(PrincipalHook(Arc::new(principal)));
+        self
+    }
+
+    /// Tells which arguments of a tool `Mcp-Param-*` headers mirror, by its name: what [`HeaderParams::of_schema`] has read
+    /// from its `inputSchema`. A modern `tools/call` of such a tool, over HTTP, is refused when the headers say something
+    /// else than the arguments (−32020, status 400), or when readers could differ in what the arguments say (−32600). By
+    /// default those headers are not looked at.
+    pub fn header_params(
+        mut self,
+        params: impl Fn(&str) -> Option<Arc<HeaderParams>> + Send + Sync + 'static,
+    ) -> Self {
+        self.header_params = Some(HeaderParamsHook(Arc::new(params)));
+        self
+    }
+
+    /// Whether bodies travel compressed, where the client does so or asks for it: requests are unpacked as they are read,
+    /// within the limits of what comes out; JSON answers of up to 1 MiB are compressed, event streams never are. Default:
+    /// no, and a compressed request gets 415.
+    ///
+    /// The size of a compressed answer tells something of what is in it: where an answer holds a secret together with
+    /// something that an attacker chooses, leave it off.
+    #[cfg(feature = "gzip")]
+    pub fn gzip(mut self, gzip: bool) -> Self {
+        self.gzip = gzip;
         self
     }
 

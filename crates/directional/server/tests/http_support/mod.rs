@@ -38,7 +38,18 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: ResponseBody,
+    /// The id of the event that was read last.
+    pub(crate) last_id: Option<String>,
     read: String,
+}
+
+/// The fields of an event, or of a comment, which has none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sse {
+    pub(crate) id: Option<String>,
+    pub(crate) event: Option<String>,
+    pub(crate) retry: Option<String>,
+    pub(crate) data: Option<String>,
 }
 
 impl Answer {
@@ -70,16 +81,53 @@ impl Answer {
         }
     }
 
-    /// The next message on an event stream, comments passed over; `None` at the end.
-    pub(crate) async fn event(&mut self) -> Option<Value> {
-        loop {
-            let text = self.event_text().await?;
-            if let Some(data) = text.strip_prefix("data: ") {
-                assert!(!data.contains('\n'), "one line: {data}");
-                return Some(serde_json::from_str(data).expect("servers send JSON"));
-            }
-            assert!(text.starts_with(':'), "neither a message nor a comment: {text:?}");
+    /// The next event, as it stands there; `None` at the end.
+    pub(crate) async fn sse(&mut self) -> Option<Sse> {
+        let text = self.event_text().await?;
+        let field = |name: &str| {
+            let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let value = values.next().map(|value| value.trim_start().to_owned());
+            assert!(values.next().is_none(), "{name} once: {text}");
+            value
+        };
+        let sse = Sse { id: field("id"), event: field("event"), retry: field("retry"), data: field("data") };
+        let said = [&sse.id, &sse.event, &sse.retry, &sse.data].into_iter().flatten().count();
+        assert!(
+            said == text.lines().count() || text.starts_with(':'),
+            "neither an event nor a comment: {text:?}"
+        );
+        if sse.id.is_some() {
+            self.last_id.clone_from(&sse.id);
         }
+        Some(sse)
+    }
+
+    /// The next message on an event stream, all else passed over; `None` at the end.
+    pub(crate) async fn event(&mut self) -> Option<Value> {
+        // All of it: comments come for as long as nothing else does.
+        within(async {
+            loop {
+                let sse = self.sse().await?;
+                match sse.data {
+                    Some(data) if sse.event.is_none() && !data.is_empty() => {
+                        return Some(serde_json::from_str(&data).expect("servers send JSON"));
+                    }
+                    _ => {}
+                }
+            }
+        })
+        .await
+    }
+
+    /// The ids of all events that are there still.
+    pub(crate) async fn events_with_ids(&mut self) -> Vec<Option<String>> {
+        let mut ids = Vec::new();
+        while let Some(sse) = self.sse().await {
+            if sse.data.is_some() {
+                ids.push(sse.id);
+            }
+        }
+        ids
     }
 
     pub(crate) async fn events(&mut self) -> Vec<Value> {
@@ -109,7 +157,7 @@ impl Answer {
 impl From<Response<ResponseBody>> for Answer {
     fn from(response: Response<ResponseBody>) -> Self {
         let (head, body) = response.into_parts();
-        Self { status: head.status, headers: head.headers, body, read: String::new() }
+        Self { status: head.status, headers: head.headers, body, last_id: None, read: String::new() }
     }
 }
 
@@ -232,6 +280,13 @@ impl<A: HttpApp> Client<A> {
 
     pub(crate) async fn get(&self) -> Answer {
         let headers: Vec<_> = [("accept", "text/event-stream")].into_iter().chain(self.headers()).collect();
+        within(send(&self.service, request("GET", &headers, ""))).await
+    }
+
+    /// Goes on with a stream after this event.
+    pub(crate) async fn resume(&self, last: &str) -> Answer {
+        let headers = [("accept", "text/event-stream"), ("last-event-id", last)];
+        let headers: Vec<_> = headers.into_iter().chain(self.headers()).collect();
         within(send(&self.service, request("GET", &headers, ""))).await
     }
 

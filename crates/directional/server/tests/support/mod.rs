@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) listen: Option<Notify>,
     /// How often `talk` has said something.
     pub(crate) said: AtomicUsize,
+    /// Whether `poll` could close its stream.
+    pub(crate) closed: AtomicBool,
     /// Notifications that came.
     pub(crate) heard: AtomicUsize,
     /// How much `large` answers.
@@ -89,6 +91,29 @@ impl Script {
                 for step in [1.0, 2.0, 3.0] {
                     context.progress(step, Some(3.0), None).await.expect("the request is in flight");
                 }
+            }
+            // Says one thing, waits, says another, waits, and answers.
+            Some("steps") => {
+                for step in [1.0, 2.0] {
+                    context.progress(step, None, None).await.expect("the request is in flight");
+                    self.seen.release.notified().await;
+                }
+            }
+            // Sends the client away; when it may go on it says something, and answers.
+            Some("poll") => {
+                let retry = request.params().and_then(|params| {
+                    let params: Value = params.deserialize().ok()?;
+                    params["retry"].as_u64().map(Duration::from_millis)
+                });
+                self.seen.closed.store(context.close_stream(retry), SeqCst);
+                self.seen.release.notified().await;
+                context.progress(1.0, None, None).await.expect("the request is in flight");
+            }
+            // As `poll`, and answers much.
+            Some("poll_large") => {
+                self.seen.closed.store(context.close_stream(None), SeqCst);
+                self.seen.release.notified().await;
+                return request.reply(&json!({"text": "y".repeat(self.seen.large)}));
             }
             // Says 4 KiB at a time until nobody may be told any more.
             Some("talk") => {
@@ -173,6 +198,7 @@ pub(crate) fn script_with(listen_waits: bool) -> (Script, Arc<Seen>) {
         dropped: Mutex::new(Level::Handler, "Seen::dropped", Vec::new()),
         listen: listen_waits.then(Notify::new),
         said: AtomicUsize::new(0),
+        closed: AtomicBool::new(false),
         heard: AtomicUsize::new(0),
         large: 100 << 10,
     });

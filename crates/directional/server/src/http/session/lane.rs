@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use towpath_raw::{Frame, FrameSink, FrameSource, Inbound, Lane, LaneError};
 
 use super::Session;
@@ -21,6 +21,7 @@ pub(in crate::http) struct SessionLane {
 /// What the POSTs of a session bring.
 pub(in crate::http) struct SessionSource {
     session: Arc<Session>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// What goes to the responses of a session. Dropped, the session has ended.
@@ -49,14 +50,23 @@ impl Lane for SessionLane {
     }
 
     fn split(self) -> (SessionSource, SessionSink) {
-        let source = SessionSource { session: Arc::clone(&self.session) };
+        let source = SessionSource { session: Arc::clone(&self.session), timer: None };
         (source, SessionSink { session: self.session, sent: 0, timer: None })
     }
 }
 
 impl FrameSource for SessionSource {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Inbound, LaneError>> {
-        self.session.change(|state, _| state.poll_inbound(cx)).map(Ok)
+        loop {
+            let until = match self.session.change(|state, _| state.poll_inbound(cx)) {
+                Ok(inbound) => return Poll::Ready(Ok(inbound)),
+                Err(until) => until,
+            };
+            let Some(until) = until else { return Poll::Pending };
+            if poll_until(&mut self.timer, until, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
     }
 }
 
@@ -66,11 +76,7 @@ impl FrameSink for SessionSink {
             let Err(until) = self.session.change(|state, _| state.poll_room(cx)) else {
                 return Poll::Ready(Ok(()));
             };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
-            if timer.deadline() != until {
-                timer.as_mut().reset(until);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
+            if poll_until(&mut self.timer, until, cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -98,6 +104,14 @@ impl FrameSink for SessionSink {
     fn frames_begun(&self) -> u64 {
         self.sent
     }
+}
+
+fn poll_until(timer: &mut Option<Pin<Box<Sleep>>>, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+    if timer.deadline() != until {
+        timer.as_mut().reset(until);
+    }
+    timer.as_mut().poll(cx)
 }
 
 impl Drop for SessionSink {

@@ -14,6 +14,7 @@ use towpath_mcp::{Fault, SessionId};
 use towpath_raw::{Level, Mutex};
 
 use super::Session;
+use crate::http::Principal;
 
 /// The sessions that are open, by their ids.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub(in crate::http) struct Registry {
     table: Mutex<HashMap<SessionId, Arc<Session>>>,
     permits: Arc<Semaphore>,
     max_sessions: usize,
+    /// How many sessions each principal has, or is about to have.
+    shares: Mutex<HashMap<Principal, usize>>,
+    max_sessions_per_principal: usize,
     /// A session was opened where there was none.
     opened: Notify,
 }
@@ -30,36 +34,53 @@ pub(in crate::http) struct Registry {
 pub(in crate::http) struct Seat {
     registry: Weak<Registry>,
     session: Arc<Session>,
+    _room: Room,
+}
+
+/// Room for one session, of its principal, too.
+#[derive(Debug)]
+pub(in crate::http) struct Room {
+    registry: Weak<Registry>,
+    principal: Option<Principal>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Registry {
-    pub(in crate::http) fn new(max_sessions: usize) -> Arc<Self> {
+    pub(in crate::http) fn new(max_sessions: usize, max_sessions_per_principal: usize) -> Arc<Self> {
         let max_sessions = max_sessions.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         Arc::new(Self {
             table: Mutex::new(Level::SessionRegistry, "Registry::table", HashMap::new()),
             permits: Arc::new(Semaphore::new(max_sessions)),
             max_sessions,
+            shares: Mutex::new(Level::SessionRegistry, "Registry::shares", HashMap::new()),
+            max_sessions_per_principal,
             opened: Notify::new(),
         })
     }
 
     /// Room for one session more, if there is any.
-    pub(in crate::http) fn permit(&self, retry_after: Duration) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Fault::Overloaded {
-            what: "too many sessions are open",
-            setting: "max_sessions",
-            retry_after: Some(retry_after),
-        })
+    pub(in crate::http) fn room(
+        self: &Arc<Self>,
+        principal: Option<&Principal>,
+        retry_after: Duration,
+    ) -> Result<Room, Fault> {
+        let full = |what, setting| Fault::Overloaded { what, setting, retry_after: Some(retry_after) };
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| full("too many sessions are open", "max_sessions"))?;
+        if let Some(principal) = principal {
+            let mut shares = self.shares.lock();
+            let share = shares.get(principal).copied().unwrap_or_default();
+            if share >= self.max_sessions_per_principal {
+                return Err(full("this principal has too many sessions open", "max_sessions_per_principal"));
+            }
+            shares.insert(principal.clone(), share + 1);
+        }
+        Ok(Room { registry: Arc::downgrade(self), principal: principal.cloned(), _permit: permit })
     }
 
     /// A place for a session that nobody can find yet.
-    pub(in crate::http) fn seat(
-        self: &Arc<Self>,
-        session: Arc<Session>,
-        permit: OwnedSemaphorePermit,
-    ) -> Seat {
-        Seat { registry: Arc::downgrade(self), session, _permit: permit }
+    pub(in crate::http) fn seat(self: &Arc<Self>, session: Arc<Session>, room: Room) -> Seat {
+        Seat { registry: Arc::downgrade(self), session, _room: room }
     }
 
     /// From here on the session can be found.
@@ -78,8 +99,14 @@ impl Registry {
         }
     }
 
-    pub(in crate::http) fn find(&self, id: &SessionId) -> Result<Arc<Session>, Fault> {
-        self.table.lock().get(id).cloned().ok_or(Fault::SessionUnknown)
+    /// The session of this id, if it is this principal's.
+    pub(in crate::http) fn find(
+        &self,
+        id: &SessionId,
+        principal: Option<&Principal>,
+    ) -> Result<Arc<Session>, Fault> {
+        let session = self.table.lock().get(id).cloned();
+        session.filter(|session| session.principal() == principal).ok_or(Fault::SessionUnknown)
     }
 
     /// Takes a session out, so that nobody finds it any more.
@@ -145,6 +172,19 @@ impl Registry {
 
 /// However short the time is, looking takes a part of it only.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let (Some(registry), Some(principal)) = (self.registry.upgrade(), &self.principal) else { return };
+        let mut shares = registry.shares.lock();
+        match shares.get_mut(principal) {
+            Some(share) if *share > 1 => *share -= 1,
+            _ => {
+                shares.remove(principal);
+            }
+        }
+    }
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {

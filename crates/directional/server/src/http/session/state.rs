@@ -3,16 +3,22 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
-use towpath_mcp::Fault;
+use towpath_mcp::{Fault, encode};
 use towpath_raw::{End, Frame, Inbound};
 
-use super::{Belongs, belongs, post_route};
+use super::{
+    Asked, Belongs, EventId, belongs,
+    listening::{Listening, Queued, Replaced},
+    log::Log,
+    post_route,
+    response::Post,
+};
 use crate::http::closing::Closing;
 
 /// What one session may hold.
@@ -24,81 +30,68 @@ pub(in crate::http) struct SessionBounds {
     pub(in crate::http) max_queue_bytes: usize,
     pub(in crate::http) reader_stall: Duration,
     pub(in crate::http) retry_after: Duration,
+    pub(in crate::http) stream_retry: Duration,
+    pub(in crate::http) cancel_after_disconnect: Option<Duration>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
-    bounds: SessionBounds,
+    pub(super) bounds: SessionBounds,
+    /// What was said on the streams.
+    pub(super) log: Log,
     /// What the link has not taken in yet.
     inbox: VecDeque<Inbound>,
     inbox_bytes: usize,
-    source: Option<Waker>,
-    sink: Option<Waker>,
+    pub(super) source: Option<Waker>,
+    pub(super) sink: Option<Waker>,
     /// The POSTs that are owed something, oldest first.
-    posts: BTreeMap<u64, Post>,
+    pub(super) posts: BTreeMap<u64, Post>,
     next_post: u64,
-    requests: usize,
+    pub(super) requests: usize,
     /// How many POSTs have a reader that the link waits for.
-    full: usize,
+    pub(super) full: usize,
     /// What belongs to no POST, and waits for a GET.
-    queue: VecDeque<Queued>,
-    queue_bytes: usize,
-    get: Option<Get>,
-    next_get: u64,
+    pub(super) queue: VecDeque<Queued>,
+    pub(super) queue_bytes: usize,
+    /// Something of that is lost, and nobody was told yet.
+    pub(super) missed: bool,
+    pub(super) get: Option<Listening>,
+    pub(super) replaced: VecDeque<Replaced>,
+    pub(super) next_get: u64,
+    pub(super) next_reader: u64,
     /// Counts the frames that nobody could get any more.
-    closing: Arc<Closing>,
-    touched: Instant,
+    pub(super) closing: Arc<Closing>,
+    pub(super) touched: Instant,
     draining: bool,
-    ended: Option<Fault>,
+    pub(super) ended: Option<Fault>,
     /// Nothing comes from the link any more.
-    gone: bool,
+    pub(super) gone: bool,
 }
 
-#[derive(Debug)]
-struct Post {
-    requests: usize,
-    frames: VecDeque<Frame>,
-    bytes: usize,
-    /// Whether the last frame is there.
-    done: bool,
-    /// Whether anybody reads the response.
-    read: bool,
-    reader: Option<Waker>,
-    /// Since when so much waits that the link waits, too.
-    full_since: Option<Instant>,
-    /// The reader takes nothing: nobody waits for it any more.
-    deaf: bool,
-    _permit: OwnedSemaphorePermit,
-}
-
-#[derive(Debug)]
-struct Get {
-    number: u64,
-    reader: Option<Waker>,
-}
-
-#[derive(Debug)]
-struct Queued {
-    frame: Frame,
-    /// A request to the client, or its cancellation: any stream will do.
-    call: bool,
-}
-
-/// What a response gets.
+/// What the reader of a stream gets.
 #[derive(Debug)]
 pub(in crate::http) enum Taken {
     /// A message; the answer if it is the last.
-    Frame(Frame),
-    /// Nothing more: the request was cancelled.
+    Message { frame: Frame, id: Option<EventId> },
+    /// Here something is missing.
+    Gap {
+        id: Option<EventId>,
+        /// Whether this connection once had read everything.
+        was_live: bool,
+    },
+    /// The rest is for whoever comes back after that time.
+    Close(Duration),
+    /// Nothing more: the request was cancelled, or another connection has the stream.
     Nothing,
     /// The session has ended.
     Ended(Fault),
 }
 
 impl State {
-    pub(super) fn new(bounds: SessionBounds, now: Instant, closing: Arc<Closing>) -> Self {
+    pub(super) fn new(bounds: SessionBounds, log: Log, now: Instant, closing: Arc<Closing>) -> Self {
         Self {
             bounds,
+            log,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             source: None,
@@ -109,8 +102,11 @@ impl State {
             full: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
+            missed: false,
             get: None,
+            replaced: VecDeque::new(),
             next_get: 1,
+            next_reader: 0,
             closing,
             touched: now,
             draining: false,
@@ -122,38 +118,27 @@ impl State {
     pub(super) fn post(
         &mut self,
         body: Bytes,
-        requests: usize,
+        asked: Asked,
         permit: OwnedSemaphorePermit,
         wakers: &mut Vec<Waker>,
     ) -> Result<u64, Fault> {
         let limit = self.bounds.max_requests;
-        if self.requests.saturating_add(requests) > limit {
+        if self.requests.saturating_add(asked.count) > limit {
             return Err(Fault::TooManyRequests { limit, setting: "max_requests_per_session" });
         }
         let number = self.next_post;
         self.tell(Inbound::Routed(post_route(number), body), wakers)?;
         self.next_post += 1;
-        self.requests += requests;
-        let mut post = Post {
-            requests,
-            frames: VecDeque::new(),
-            bytes: 0,
-            done: false,
-            read: true,
-            reader: None,
-            full_since: None,
-            deaf: false,
-            _permit: permit,
-        };
-        if self.get.is_none() {
+        self.requests += asked.count;
+        let mut post = Post::new(asked, self.log.number(), permit);
+        if !self.is_listened() {
             // Requests to the client that found no stream have one now.
             let (calls, rest) = std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.call);
             self.queue = rest;
             let calls: VecDeque<Queued> = calls;
             for Queued { frame, .. } in calls {
                 self.queue_bytes -= frame.len();
-                post.bytes += frame.len();
-                post.frames.push_back(frame);
+                post.push(frame);
             }
         }
         self.posts.insert(number, post);
@@ -181,147 +166,56 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn open_get(&mut self, wakers: &mut Vec<Waker>) -> Result<u64, Fault> {
-        if let Some(ended) = &self.ended {
-            return Err(ended.clone());
-        }
-        let number = self.next_get;
-        self.next_get += 1;
-        self.touched = Instant::now();
-        if let Some(replaced) = self.get.replace(Get { number, reader: None }) {
-            wakers.extend(replaced.reader);
-        }
-        Ok(number)
-    }
-
-    pub(super) fn close_get(&mut self, number: u64) {
-        if self.get.as_ref().is_some_and(|get| get.number == number) {
-            self.get = None;
-            self.touched = Instant::now();
-        }
-    }
-
-    /// `None`: this stream is at its end.
-    pub(super) fn poll_get(&mut self, number: u64, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        let Some(get) = self.get.as_mut().filter(|get| get.number == number) else {
-            return Poll::Ready(None);
-        };
-        if let Some(queued) = self.queue.pop_front() {
-            self.queue_bytes -= queued.frame.len();
-            return Poll::Ready(Some(queued.frame));
-        }
-        if self.ended.is_some() {
-            return Poll::Ready(None);
-        }
-        remember(&mut get.reader, cx);
-        Poll::Pending
-    }
-
-    pub(super) fn poll_post(
-        &mut self,
-        number: u64,
-        cx: &mut Context<'_>,
-        wakers: &mut Vec<Waker>,
-    ) -> Poll<Taken> {
-        let ended = || self.ended.clone().map_or(Taken::Nothing, Taken::Ended);
-        let Some(post) = self.posts.get_mut(&number) else { return Poll::Ready(ended()) };
-        let Some(frame) = post.frames.pop_front() else {
-            if let Some(ended) = &self.ended {
-                return Poll::Ready(Taken::Ended(ended.clone()));
-            }
-            remember(&mut post.reader, cx);
-            return Poll::Pending;
-        };
-        post.bytes -= frame.len();
-        if post.full_since.take().is_some() {
-            if post.bytes < self.bounds.max_unread_event_bytes {
-                self.full -= 1;
-                wakers.extend(self.sink.take());
-            } else {
-                // It takes something: it is not stalled.
-                post.full_since = Some(Instant::now());
-            }
-        }
-        post.deaf = false;
-        if !frame.is_last() {
-            return Poll::Ready(Taken::Frame(frame));
-        }
-        self.forget(number, wakers);
-        Poll::Ready(if frame.is_empty() { Taken::Nothing } else { Taken::Frame(frame) })
-    }
-
-    /// Nobody reads this response any more.
-    pub(super) fn reader_gone(&mut self, number: u64, wakers: &mut Vec<Waker>) {
-        let Some(post) = self.posts.get_mut(&number) else { return };
-        post.read = false;
-        post.reader = None;
-        post.bytes = 0;
-        let unread = post.frames.drain(..).filter(|frame| !frame.is_empty()).count();
-        self.closing.note_dropped(unread as u64);
-        if post.full_since.take().is_some() {
-            self.full -= 1;
-            wakers.extend(self.sink.take());
-        }
-        // It gives its permits back, though another response may keep the session.
-        if post.done || self.gone {
-            self.forget(number, wakers);
-        }
-    }
-
     /// What the link has to say.
     pub(super) fn send(&mut self, frame: Frame, wakers: &mut Vec<Waker>) {
         match belongs(&frame) {
             Belongs::Post(number) => self.send_on(number, frame, wakers),
             Belongs::Lane => self.send_aside(Queued { frame, call: false }, wakers),
             Belongs::Call => {
-                let newest = self.posts.iter().rev().find(|(_, post)| post.read && !post.done);
+                let newest = self.posts.iter().rev().find(|(_, post)| post.is_read() && !post.done);
                 match newest.map(|(number, _)| *number) {
-                    Some(number) if self.get.is_none() => self.send_on(number, frame, wakers),
+                    Some(number) if !self.is_listened() => self.send_on(number, frame, wakers),
                     _ => self.send_aside(Queued { frame, call: true }, wakers),
                 }
             }
         }
     }
 
-    /// Whether the link may say more; else until when it waits at most.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Result<(), Instant> {
-        // Once the session has ended, nobody is waited for any more.
-        if self.full == 0 || self.ended.is_some() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let mut until: Option<Instant> = None;
-        for post in self.posts.values_mut() {
-            let Some(since) = post.full_since else { continue };
-            let at = since + self.bounds.reader_stall;
-            if at <= now {
-                post.full_since = None;
-                post.deaf = true;
-                self.full -= 1;
-            } else {
-                until = Some(until.map_or(at, |until| until.min(at)));
+    /// What the link takes in next; if there is nothing, until when it waits at most.
+    pub(super) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Result<Inbound, Option<Instant>> {
+        if self.inbox.is_empty() && self.ended.is_none() {
+            let next = self.abandon();
+            if self.inbox.is_empty() {
+                remember(&mut self.source, cx);
+                return Err(next);
             }
         }
-        match until {
-            Some(until) => {
-                remember(&mut self.sink, cx);
-                Err(until)
-            }
-            None => Ok(()),
-        }
+        let Some(inbound) = self.inbox.pop_front() else { return Ok(Inbound::End(End::default())) };
+        self.inbox_bytes -= cost(&inbound);
+        Ok(inbound)
     }
 
-    /// What the link takes in next.
-    pub(super) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
-        if let Some(inbound) = self.inbox.pop_front() {
-            self.inbox_bytes -= cost(&inbound);
-            return Poll::Ready(inbound);
+    /// Cancels the requests whose clients have not come back in time; when the next is due.
+    fn abandon(&mut self) -> Option<Instant> {
+        self.bounds.cancel_after_disconnect?;
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        for post in self.posts.values_mut() {
+            let Some(at) = post.cancel_at else { continue };
+            if at > now {
+                next = Some(next.map_or(at, |next| next.min(at)));
+                continue;
+            }
+            post.cancel_at = None;
+            for id in post.asked.id.iter().chain(&post.asked.batch) {
+                let mut out = BytesMut::new();
+                encode::cancelled(&mut out, id, Some("the client went away"));
+                let cancelled = Inbound::Frame(out.freeze());
+                self.inbox_bytes += cost(&cancelled);
+                self.inbox.push_back(cancelled);
+            }
         }
-        if self.ended.is_some() {
-            return Poll::Ready(Inbound::End(End::default()));
-        }
-        remember(&mut self.source, cx);
-        Poll::Pending
+        next
     }
 
     /// Nothing is taken in any more, and whoever waits for something is told. What is there can still be read.
@@ -331,8 +225,8 @@ impl State {
         }
         wakers.extend(self.source.take());
         wakers.extend(self.sink.take());
-        wakers.extend(self.posts.values_mut().filter_map(|post| post.reader.take()));
-        wakers.extend(self.get.as_mut().and_then(|get| get.reader.take()));
+        wakers.extend(self.posts.values_mut().filter_map(Post::wake));
+        wakers.extend(self.wake_listener());
     }
 
     pub(super) fn drain(&mut self) {
@@ -347,59 +241,15 @@ impl State {
     pub(super) fn lane_gone(&mut self, wakers: &mut Vec<Waker>) {
         self.end(if self.draining { Fault::ShuttingDown } else { Fault::SessionClosed }, wakers);
         self.gone = true;
-        self.posts.retain(|_, post| post.read);
+        self.posts.retain(|_, post| post.reader.is_some());
         self.inbox.clear();
         self.inbox_bytes = 0;
     }
 
     /// Since when nothing happens and nothing is awaited.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let busy = !self.posts.is_empty() || self.get.is_some() || !self.inbox.is_empty();
+        let busy = !self.posts.is_empty() || self.is_listened() || !self.inbox.is_empty();
         (!busy).then_some(self.touched)
-    }
-
-    fn send_on(&mut self, number: u64, frame: Frame, wakers: &mut Vec<Waker>) {
-        let Some(post) = self.posts.get_mut(&number) else {
-            self.closing.note_dropped(u64::from(!frame.is_empty()));
-            return;
-        };
-        let last = frame.is_last();
-        post.done |= last;
-        if !post.read || (post.deaf && !last) {
-            self.closing.note_dropped(u64::from(!frame.is_empty()));
-            if last {
-                self.forget(number, wakers);
-            }
-            return;
-        }
-        post.bytes += frame.len();
-        post.frames.push_back(frame);
-        wakers.extend(post.reader.take());
-        if !last && post.full_since.is_none() && post.bytes >= self.bounds.max_unread_event_bytes {
-            post.full_since = Some(Instant::now());
-            self.full += 1;
-        }
-    }
-
-    fn send_aside(&mut self, queued: Queued, wakers: &mut Vec<Waker>) {
-        self.queue_bytes += queued.frame.len();
-        self.queue.push_back(queued);
-        while self.queue_bytes > self.bounds.max_queue_bytes && self.queue.len() > 1 {
-            let Some(oldest) = self.queue.pop_front() else { break };
-            self.queue_bytes -= oldest.frame.len();
-            self.closing.note_dropped(1);
-        }
-        wakers.extend(self.get.as_mut().and_then(|get| get.reader.take()));
-    }
-
-    fn forget(&mut self, number: u64, wakers: &mut Vec<Waker>) {
-        let Some(post) = self.posts.remove(&number) else { return };
-        self.requests -= post.requests;
-        self.touched = Instant::now();
-        if post.full_since.is_some() {
-            self.full -= 1;
-            wakers.extend(self.sink.take());
-        }
     }
 }
 
@@ -414,7 +264,7 @@ fn cost(inbound: &Inbound) -> usize {
 
 const INBOUND_BYTES: usize = 64;
 
-fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+pub(super) fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
     if slot.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
         *slot = Some(cx.waker().clone());
     }

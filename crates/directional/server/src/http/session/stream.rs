@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 use towpath_jsonrpc::Id;
 use towpath_mcp::{Fault, Rules};
-use towpath_raw::Frame;
+use towpath_raw::{Frame, Route};
+use towpath_sse::{write_event, write_priming_event, write_retry};
 
-use super::{GetReader, PostReader, Taken};
+use super::{EventId, Opening, StreamId, StreamReader, Taken};
 use crate::http::{
     body::{after, comment_line},
     reply::{Answer, event},
@@ -22,18 +23,14 @@ use crate::http::{
 
 /// An event stream of a session. Dropped, the client has gone; its request runs on.
 pub(in crate::http) struct SessionStream {
-    from: From,
+    /// Dropped as soon as nothing more is wanted of it: a client that comes back needs not wait for this connection.
+    from: Option<StreamReader>,
+    /// The request to be answered when the session ends before it; none for a batch, nor for a GET.
+    request: Option<(Id, &'static Rules)>,
     ready: VecDeque<Bytes>,
-    over: bool,
     comment: Option<Duration>,
     next_comment: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-}
-
-enum From {
-    /// A POST, and the request to be answered when the session ends before it; none for a batch.
-    Post(PostReader, Option<(Id, &'static Rules)>),
-    Get(GetReader),
 }
 
 /// How the response to a POST begins.
@@ -41,28 +38,34 @@ pub(in crate::http) enum First {
     /// With its answer.
     Answer(Frame),
     /// With something before it, or with nothing for too long.
-    Stream(Option<Frame>),
+    Stream(Option<(Frame, Option<EventId>)>),
+    /// With nothing: the rest is for whoever comes back.
+    Closed(Duration),
     /// It was cancelled.
     Nothing,
     /// The session has ended.
     Ended(Fault),
 }
 
-impl PostReader {
+impl StreamReader {
     /// How the response begins.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: what came stays there.
-    pub(in crate::http) async fn first(&self, stream_after: Option<Duration>) -> First {
+    pub(in crate::http) async fn first(&mut self, stream_after: Option<Duration>) -> First {
         let until = after(stream_after);
         let mut timer: Option<Pin<Box<Sleep>>> = None;
         std::future::poll_fn(|cx| {
             match self.poll_taken(cx) {
-                Poll::Ready(Taken::Frame(frame)) if frame.is_last() => {
+                Poll::Ready(Taken::Message { frame, .. }) if frame.is_last() => {
                     return Poll::Ready(First::Answer(frame));
                 }
-                Poll::Ready(Taken::Frame(frame)) => return Poll::Ready(First::Stream(Some(frame))),
+                Poll::Ready(Taken::Message { frame, id }) => {
+                    return Poll::Ready(First::Stream(Some((frame, id))));
+                }
+                Poll::Ready(Taken::Close(retry)) => return Poll::Ready(First::Closed(retry)),
+                Poll::Ready(Taken::Gap { .. }) => return Poll::Ready(First::Stream(None)),
                 Poll::Ready(Taken::Nothing) => return Poll::Ready(First::Nothing),
                 Poll::Ready(Taken::Ended(fault)) => return Poll::Ready(First::Ended(fault)),
                 Poll::Pending => {}
@@ -79,43 +82,83 @@ impl PostReader {
     /// # Cancel safety
     ///
     /// Cancel safe: what came before is of no interest.
-    pub(in crate::http) async fn answer(&self) -> Option<Frame> {
+    pub(in crate::http) async fn answer(mut self) -> Option<Frame> {
         loop {
             match self.first(None).await {
                 First::Answer(frame) => return Some(frame),
                 First::Stream(_) => {}
-                First::Nothing | First::Ended(_) => return None,
+                First::Closed(_) | First::Nothing | First::Ended(_) => return None,
             }
         }
     }
 }
 
 impl SessionStream {
+    /// The response to a POST, from its first message on.
     pub(in crate::http) fn of_post(
-        reader: PostReader,
-        first: Option<Frame>,
+        reader: StreamReader,
+        first: Option<(Frame, Option<EventId>)>,
         comment: Option<Duration>,
         request: Option<(Id, &'static Rules)>,
     ) -> Self {
-        Self::new(From::Post(reader, request), first, comment)
-    }
-
-    pub(in crate::http) fn of_get(reader: GetReader, comment: Option<Duration>) -> Self {
-        Self::new(From::Get(reader), None, comment)
-    }
-
-    fn new(from: From, first: Option<Frame>, comment: Option<Duration>) -> Self {
-        let mut stream =
-            Self { from, ready: VecDeque::new(), over: false, comment, next_comment: None, timer: None };
-        match first {
-            Some(frame) => stream.push(frame),
-            None => stream.ready.push_back(comment_line()),
+        let unnumbered = first.as_ref().filter(|(_, id)| id.is_none()).map(|(frame, _)| frame);
+        let opening = reader.begin_stream(unnumbered);
+        let mut stream = Self::begun(reader, opening.prime, first.is_some(), comment);
+        stream.request = request;
+        if let Some((frame, id)) = first {
+            stream.push(frame, id.or(opening.first));
         }
         stream
     }
 
+    /// The response to a POST that is over before it says anything.
+    pub(in crate::http) fn closed(reader: StreamReader, retry: Duration) -> Self {
+        let opening = reader.begin_stream(None);
+        let mut stream = Self::begun(reader, opening.prime, false, None);
+        stream.close(retry);
+        stream
+    }
+
+    /// What a GET opens.
+    pub(in crate::http) fn of_get(
+        reader: StreamReader,
+        opening: &Opening,
+        comment: Option<Duration>,
+    ) -> Self {
+        Self::begun(reader, opening.prime, false, comment)
+    }
+
+    /// The rest of a stream.
+    pub(in crate::http) fn resumed(
+        reader: StreamReader,
+        comment: Option<Duration>,
+        request: Option<(Id, &'static Rules)>,
+    ) -> Self {
+        let mut stream = Self::begun(reader, None, false, comment);
+        stream.request = request;
+        stream
+    }
+
+    fn begun(reader: StreamReader, prime: Option<EventId>, speaks: bool, comment: Option<Duration>) -> Self {
+        let mut ready = VecDeque::new();
+        match (prime, reader.polls()) {
+            (Some(id), Some(retry)) => {
+                let mut out = BytesMut::with_capacity(96);
+                write_retry(&mut out, retry);
+                // One event of both, which some clients want.
+                out.truncate(out.len().saturating_sub(1));
+                write_priming_event(&mut out, &id.to_string());
+                ready.push_back(out.freeze());
+            }
+            // A first byte, at once.
+            _ if !speaks => ready.push_back(comment_line()),
+            _ => {}
+        }
+        Self { from: Some(reader), request: None, ready, comment, next_comment: None, timer: None }
+    }
+
     pub(in crate::http) fn is_over(&self) -> bool {
-        self.over && self.ready.is_empty()
+        self.from.is_none() && self.ready.is_empty()
     }
 
     pub(in crate::http) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -124,24 +167,10 @@ impl SessionStream {
                 self.next_comment = None;
                 return Poll::Ready(Some(piece));
             }
-            if self.over {
-                return Poll::Ready(None);
-            }
-            let taken = match &mut self.from {
-                From::Post(reader, request) => reader.poll_taken(cx).map(|taken| match taken {
-                    Taken::Frame(frame) => Some(frame),
-                    Taken::Nothing => None,
-                    Taken::Ended(fault) => request.take().map(|(id, rules)| cut(&id, &fault, rules)),
-                }),
-                From::Get(reader) => reader.poll_taken(cx),
-            };
-            match taken {
-                Poll::Ready(Some(frame)) => {
-                    self.push(frame);
-                    continue;
-                }
-                Poll::Ready(None) => {
-                    self.over = true;
+            let Some(reader) = &mut self.from else { return Poll::Ready(None) };
+            match reader.poll_taken(cx) {
+                Poll::Ready(taken) => {
+                    self.take(taken);
                     continue;
                 }
                 Poll::Pending => {}
@@ -161,14 +190,55 @@ impl SessionStream {
         }
     }
 
-    fn push(&mut self, frame: Frame) {
-        self.over |= frame.is_last();
-        let pieces = event(frame.into_segments());
+    fn take(&mut self, taken: Taken) {
+        match taken {
+            Taken::Message { frame, id } => self.push(frame, id),
+            Taken::Gap { id, was_live } => {
+                self.ready.push_back(gap(id));
+                let Some(reader) = &self.from else { return };
+                let listens = matches!(reader.stream(), StreamId::Get(_));
+                // One that falls behind again and again is better off at its own pace.
+                if let Some(retry) = reader.polls().filter(|_| listens && was_live) {
+                    self.close(retry);
+                }
+            }
+            Taken::Close(retry) => self.close(retry),
+            Taken::Nothing => self.from = None,
+            Taken::Ended(fault) => match self.request.take() {
+                Some((id, rules)) => self.push(cut(&id, &fault, rules), None),
+                None => self.from = None,
+            },
+        }
+    }
+
+    fn close(&mut self, retry: Duration) {
+        let mut out = BytesMut::with_capacity(32);
+        write_retry(&mut out, retry);
+        self.ready.push_back(out.freeze());
+        self.from = None;
+    }
+
+    fn push(&mut self, frame: Frame, id: Option<EventId>) {
+        if frame.is_last() {
+            self.from = None;
+        }
+        let id = id.map(|id| id.to_string());
+        let pieces = event(id.as_deref(), frame.into_segments());
         self.ready.extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
     }
 }
 
+/// Something is missing here. Not a message: clients pass over events of other types.
+fn gap(id: Option<EventId>) -> Bytes {
+    let mut out = BytesMut::with_capacity(96);
+    let id = id.map(|id| id.to_string());
+    write_event(&mut out, id.as_deref(), Some("gap"), br#"{"reason":"events_lost"}"#);
+    out.freeze()
+}
+
 /// The answer to a request whose session has ended.
 fn cut(id: &Id, fault: &Fault, rules: &Rules) -> Frame {
-    Frame::from(Answer::fault(Some(id), fault, rules).into_message()).last()
+    let answer = Frame::from(Answer::fault(Some(id), fault, rules).into_message());
+    // On any route: the lane itself has no last frame.
+    answer.on(Route::new(1)).last()
 }
