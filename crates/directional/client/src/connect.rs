@@ -35,6 +35,8 @@ pub(crate) struct Started {
     shared: Arc<Shared>,
     tasks: TaskScope,
     ended: CancellationToken,
+    /// The lane gives the handler what a modern server wants to know, and nothing else that such a server asks.
+    inputs: bool,
 }
 
 impl Started {
@@ -54,7 +56,13 @@ impl Started {
             link.await;
             drop(end);
         });
-        Self { peer, shared, tasks, ended }
+        Self { peer, shared, tasks, ended, inputs: false }
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn answering_inputs(mut self) -> Self {
+        self.inputs = true;
+        self
     }
 
     /// Finds out the era, and makes the handshake of the legacy one.
@@ -63,7 +71,8 @@ impl Started {
         builder: &ClientBuilder<H>,
     ) -> Result<ServerInfo, ConnectError> {
         let after = builder.timeouts.handshake;
-        match timeout(after, Opening { builder, peer: &self.peer, shared: &self.shared }.open()).await {
+        let opening = Opening { builder, peer: &self.peer, shared: &self.shared, inputs: self.inputs };
+        match timeout(after, opening.open()).await {
             Ok(opened) => opened,
             Err(_) => {
                 let source = Timeout { operation: Operation::Handshake, after };
@@ -90,12 +99,16 @@ struct Opening<'a, H> {
     builder: &'a ClientBuilder<H>,
     peer: &'a Peer,
     shared: &'a Shared,
+    inputs: bool,
 }
 
 impl<H: ClientHandler> Opening<'_, H> {
     async fn open(&self) -> Result<ServerInfo, ConnectError> {
         match self.probe().await? {
             Detected::Modern { revision, discovered } => {
+                if self.inputs {
+                    Shared::answer_from_now_on(self.shared);
+                }
                 self.peer.set_dress(self.modern(revision));
                 Ok(ServerInfo::modern(revision, discovered))
             }

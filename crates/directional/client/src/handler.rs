@@ -5,8 +5,9 @@ use std::future::Future;
 use towpath_jsonrpc::{ErrorObject, Message, RawJson, code};
 use towpath_link::Context;
 
-/// What a client answers a legacy server that asks for sampling, elicitation or roots, and what it is told beside
-/// calls and subscriptions: log messages, above all.
+/// What a client answers a server that asks for sampling, elicitation or roots, and what it is told beside calls and
+/// subscriptions: log messages, above all. A modern server asks by answering a call with what it wants; over HTTP, the
+/// call is then made again with what the handler says.
 pub trait ClientHandler: Send + Sync + 'static {
     /// Answers a request of the server with a JSON object, or an error. By default no method is known.
     ///

@@ -59,7 +59,9 @@ pub use client::{Client, ServerInfo};
 pub use error::{ConnectError, ListenError};
 pub use handler::{ClientHandler, NoHandler};
 #[cfg(feature = "http")]
-pub use http::{HttpLane, HttpLimits, HttpOptions, HttpSink, HttpSource, HttpTimeouts};
+pub use http::{
+    EraCache, HttpLane, HttpLimits, HttpOptions, HttpSink, HttpSource, HttpTimeouts, Unauthorized,
+};
 pub use subscription::{Event, Subscription};
 pub use supervise::{
     Death, RestartPolicy, Restarts, States, Supervised, SupervisedCallError, SupervisedEvent,

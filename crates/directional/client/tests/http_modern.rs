@@ -184,9 +184,9 @@ async fn an_http_error_is_what_the_server_says_in_json_rpc_else_its_status() {
     server.post("no/such").await.typed(404, "application/json", other);
     assert_refused(within(call).await, 404, "other", None);
     let call = client.call("tools/list", &()).start();
-    let head = http::Response::builder().status(503).header("retry-after", "7").body(()).expect("a head");
+    let head = http::Response::builder().status(503).header("retry-after", "31").body(()).expect("a head");
     server.post("tools/list").await.answer(head, Some(bytes::Bytes::from_static(b"busy\n")));
-    assert_refused(within(call).await, 503, "busy", Some(7 * SECOND));
+    assert_refused(within(call).await, 503, "busy", Some(31 * SECOND));
     // A page for people is no answer, whatever its status.
     let call = client.call("tools/list", &()).start();
     server.post("tools/list").await.typed(200, "text/html", "<html>Welcome");

@@ -1,18 +1,18 @@
 //! From a URI to a client.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{StatusCode, Uri};
 use tokio::time::Instant;
-use towpath_mcp::{Preference, suggests_http_sse};
+use towpath_mcp::{Era, Preference, suggests_http_sse};
 use towpath_raw::{Connect, ExchangeError, Lane, LaneLimits};
 use towpath_sse::{SseLane, SseLaneTimeouts};
 
 use super::{HttpLane, HttpOptions};
 use crate::{Client, ClientBuilder, ClientHandler, ConnectError, connect::Started};
 
-/// Streamable HTTP in the era that the server speaks; where it refuses `initialize` as a server of 2024-11-05 would,
-/// HTTP+SSE (2025-11-25, basic/transports, "Backwards Compatibility").
+/// Connects, in the era that the server is known to speak if it is known; where that turns out to be wrong, as if
+/// nothing had been known (2026-07-28, basic/versioning).
 pub(crate) async fn connect<H, C>(
     mut builder: ClientBuilder<H>,
     connect: Arc<C>,
@@ -23,11 +23,60 @@ where
     H: ClientHandler,
     C: Connect,
 {
+    let cache = options.era_cache.clone();
+    let known = cache.as_ref().and_then(|cache| cache.era(&uri));
+    let (began, whole) = (Instant::now(), builder.timeouts.handshake);
+    if let (Preference::Auto, Some(cache), Some(era)) = (builder.preference, &cache, known) {
+        builder.preference = match era {
+            Era::Modern => Preference::ModernOnly,
+            Era::Legacy => Preference::LegacyOnly,
+        };
+        let opened = attempt(&mut builder, Arc::clone(&connect), uri.clone(), options.clone()).await;
+        match opened {
+            Err(error) if is_about_the_era(&error) => {
+                tracing::debug!(%error, ?era, "the server does not speak what it was known to speak");
+                cache.forget(&uri);
+            }
+            opened => return opened,
+        }
+        builder.preference = Preference::Auto;
+        builder.timeouts.handshake = whole.saturating_sub(began.elapsed());
+    }
+    let client =
+        attempt(&mut builder, connect, uri.clone(), options).await.map_err(|error| of_whole(error, whole))?;
+    if let Some(cache) = &cache {
+        cache.learn(&uri, client.server().revision.era());
+    }
+    Ok(client)
+}
+
+/// Whether a failure may come of the wrong assumption about the era.
+fn is_about_the_era(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Incompatible { .. } | ConnectError::Handshake { .. })
+        || suggests_older(error)
+}
+
+/// Streamable HTTP in the era that the server speaks; where it refuses `initialize` as a server of 2024-11-05 would,
+/// HTTP+SSE (2025-11-25, basic/transports, "Backwards Compatibility").
+async fn attempt<H, C>(
+    builder: &mut ClientBuilder<H>,
+    connect: Arc<C>,
+    uri: Uri,
+    options: HttpOptions,
+) -> Result<Client, ConnectError>
+where
+    H: ClientHandler,
+    C: Connect,
+{
     let began = Instant::now();
-    let lane = HttpLane::new(Arc::clone(&connect), uri.clone(), options.clone());
-    let started = Started::new(&builder, lane);
-    let refused = match started.open(&builder).await {
-        Ok(server) => return Ok(started.into_client(&builder, server)),
+    let lane = HttpLane::new(
+        Arc::clone(&connect),
+        uri.clone(),
+        HttpOptions { answers_inputs: true, ..options.clone() },
+    );
+    let started = Started::new(builder, lane).answering_inputs();
+    let refused = match started.open(builder).await {
+        Ok(server) => return Ok(started.into_client(builder, server)),
         Err(error) if suggests_older(&error) => error,
         Err(error) => return Err(error),
     };
@@ -36,15 +85,17 @@ where
     builder.timeouts.handshake = whole.saturating_sub(began.elapsed());
     builder.preference = Preference::LegacyOnly;
     // There may be no such stream either: then what the address was asked for first is what is wrong with it.
-    let Some(lane) = older(&builder, connect, uri, options).await else { return Err(refused) };
+    let Some(lane) = older(builder, connect, uri, options).await else { return Err(refused) };
     builder.timeouts.handshake = whole.saturating_sub(began.elapsed());
-    crate::connect::connect(&builder, Boxed(lane)).await.map_err(|mut error| {
-        if let ConnectError::Timeout { source, .. } = &mut error {
-            // What was left of it is nobody's setting.
-            source.after = whole;
-        }
-        error
-    })
+    crate::connect::connect(builder, Boxed(lane)).await.map_err(|error| of_whole(error, whole))
+}
+
+/// An error with the deadline that is somebody's setting: what was left of it is nobody's.
+fn of_whole(mut error: ConnectError, whole: Duration) -> ConnectError {
+    if let ConnectError::Timeout { source, .. } = &mut error {
+        source.after = whole;
+    }
+    error
 }
 
 /// With these statuses `server/discover` leads on to `initialize`, so it was that which was refused.

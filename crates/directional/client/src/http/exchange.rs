@@ -2,23 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{StreamExt, stream, stream::BoxStream};
-use http::{HeaderMap, HeaderValue, StatusCode, response};
+use http::{HeaderValue, StatusCode, response};
 use serde::Deserialize;
 use tokio::time::Instant;
-use towpath_jsonrpc::{EnvelopeError, EnvelopeLimits, Kind, Message, Parsed, encode, parse_any};
-use towpath_mcp::{BodyKind, HttpAnswer, Revision, SessionId, code::is_modern, header, method};
-use towpath_raw::{Connect, ExchangeError, Inbound, Rejected};
+use towpath_jsonrpc::{EnvelopeError, EnvelopeLimits, Kind, Message, Parsed, parse_any};
+use towpath_mcp::{BodyKind, HttpAnswer, Revision, SessionId, header, is_modern, method};
+use towpath_raw::{Connect, ExchangeError, Inbound, Rejected, Route};
 use towpath_sse::{EventStream, EventStreamError, SseError, SseEvent};
 
 use super::{
+    again::{Gone, Repeats, Verdict, Why},
     back_off::BackOff,
     body::{Peeked, beginning},
     events::{Uneventful, events_of, last_event_id, message_of},
-    refusal::{error_in, refused},
+    inputs::Wanted,
+    one_way::worth_a_line,
+    refetch::learnt_anew,
+    refusal::refused,
     state::Request,
-    wire::{Seat, Wire, pause},
+    wire::{Seat, Sent, Wire, pause},
 };
 
 /// What comes of a request, in order: what the server says before the answer, the answer, or why there is none.
@@ -28,17 +32,8 @@ pub(super) fn run<C: Connect>(
     key: usize,
 ) -> BoxStream<'static, Inbound> {
     let seat = Seat { wire: Arc::clone(&wire), key };
-    let exchange = Exchange {
-        wire,
-        request,
-        stage: Stage::Waiting,
-        last_event_id: None,
-        retry: None,
-        resumed: 0,
-        back_off: BackOff::new(RESUME_CAP),
-        uneventful: Uneventful::default(),
-        seat: Some(seat),
-    };
+    wire.shared.begin(request.ordinal, request.message.bytes().len());
+    let exchange = Exchange::new(wire, request, Some(seat));
     stream::unfold(exchange, |mut exchange| async move {
         let inbound = exchange.next().await?;
         Some((inbound, exchange))
@@ -46,36 +41,95 @@ pub(super) fn run<C: Connect>(
     .boxed()
 }
 
-struct Exchange<C: Connect> {
-    wire: Arc<Wire<C>>,
-    request: Request,
-    stage: Stage<C::Body>,
+pub(super) struct Exchange<C: Connect> {
+    pub(super) wire: Arc<Wire<C>>,
+    pub(super) request: Request,
+    /// What was asked at first, when the server wanted input and the request is another one now.
+    pub(super) original: Option<Message>,
+    /// How often it was.
+    pub(super) rounds: usize,
+    pub(super) stage: Stage<C::Body>,
+    pub(super) sent: Sent,
+    pub(super) repeats: Repeats,
     last_event_id: Option<HeaderValue>,
     retry: Option<Duration>,
     /// How often in a row its stream was taken up again without an event.
     resumed: usize,
     back_off: BackOff,
     uneventful: Uneventful,
-    /// Given up as soon as the request has ended.
+    /// Given up as soon as the request has ended. The lane's own requests have none.
     seat: Option<Seat<C>>,
+    /// Nobody but the lane has asked.
+    pub(super) own: bool,
+    /// The HTTP error with which it was last refused.
+    pub(super) status: Option<StatusCode>,
 }
 
-enum Stage<B> {
+pub(super) enum Stage<B> {
     Waiting,
     Events(Box<EventStream<Peeked<B>>>, Instant),
+    /// The server seems to have forgotten the session. If it has, the request is sent in another one.
+    Doubtful(Verdict, Gone),
+    /// The tool that is called may have changed: if it has, it is called in the new way.
+    Refetching(Inbound),
+    /// The server wants input before it answers. The answer is for the caller if there is none.
+    Asking(Box<Wanted>, Inbound),
+    /// The server wants to be left alone for so long.
+    Busy(Duration),
     /// The body had a message, which was no answer: this remains to be said.
     Failing(ExchangeError),
     Over,
 }
 
 impl<C: Connect> Exchange<C> {
-    async fn next(&mut self) -> Option<Inbound> {
+    fn new(wire: Arc<Wire<C>>, request: Request, seat: Option<Seat<C>>) -> Self {
+        Self {
+            wire,
+            request,
+            original: None,
+            rounds: 0,
+            stage: Stage::Waiting,
+            sent: Sent::default(),
+            repeats: Repeats::default(),
+            last_event_id: None,
+            retry: None,
+            resumed: 0,
+            back_off: BackOff::new(RESUME_CAP),
+            uneventful: Uneventful::default(),
+            own: seat.is_none(),
+            seat,
+            status: None,
+        }
+    }
+
+    /// A request of the lane's own. It is driven by whoever made it, and takes nobody's place.
+    pub(super) fn own(wire: Arc<Wire<C>>, message: Message) -> Self {
+        let modern = is_modern(&message);
+        Self::new(wire, Request { message, route: Route::LANE, modern, ordinal: 0 }, None)
+    }
+
+    /// Whether a message answers it.
+    pub(super) fn asked_for(&self, message: &Message) -> bool {
+        matches!(message.kind(), Kind::Result | Kind::Error) && message.id() == self.request.message.id()
+    }
+
+    /// The HTTP error with which it was refused, whatever else the server says.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Inbound> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Waiting => {
-                    self.wire.shared.begin(self.request.ordinal, self.request.message.bytes().len());
-                    let answered = match self.wire.post(&self.request.message).await {
+                    let posted = self.wire.post(&self.request.message, &mut self.sent).await;
+                    let answered = match posted {
                         Ok((head, body)) => self.answered(head, body).await,
+                        // A connection that was kept may have been closed by the server in the meantime.
+                        Err(ExchangeError::NotConnected { .. }) if self.repeats.first(Why::Connection) => {
+                            self.stage = Stage::Waiting;
+                            continue;
+                        }
                         Err(error) => Err(error),
                     };
                     match answered {
@@ -116,6 +170,51 @@ impl<C: Connect> Exchange<C> {
                         Err(_) => self.stage = Stage::Events(events, since),
                     }
                 }
+                Stage::Doubtful(verdict, gone) => {
+                    let session = self.sent.session;
+                    self.wire.shared.lose_session(session, gone == Gone::Perhaps);
+                    if self.wire.shared.renewed(session).await {
+                        self.stage = Stage::Waiting;
+                        continue;
+                    }
+                    match verdict {
+                        Ok(inbound) => {
+                            self.end();
+                            return Some(inbound);
+                        }
+                        Err(error) => return self.failed(error),
+                    }
+                }
+                Stage::Refetching(answer) => {
+                    if learnt_anew(Arc::clone(&self.wire), self.request.message.clone()).await {
+                        self.stage = Stage::Waiting;
+                        continue;
+                    }
+                    self.end();
+                    return Some(answer);
+                }
+                Stage::Asking(mut wanted, answer) => {
+                    if let Some(question) = wanted.question() {
+                        self.stage = Stage::Asking(wanted, answer);
+                        return Some(Inbound::Frame(question.bytes().clone()));
+                    }
+                    let original = self.original.get_or_insert_with(|| self.request.message.clone());
+                    self.rounds += 1;
+                    let next = wanted.answered(original, self.rounds).await;
+                    let most = self.wire.options.limits.max_message_bytes;
+                    let Some(next) = next.filter(|next| next.bytes().len() <= most) else {
+                        tracing::warn!(peer = %self.wire.peer, "the handler has no answer for the server, or one that is too large");
+                        self.end();
+                        return Some(answer);
+                    };
+                    self.request.message = next;
+                    self.repeats = Repeats::default();
+                    self.stage = Stage::Waiting;
+                }
+                Stage::Busy(after) => {
+                    pause(after).await;
+                    self.stage = Stage::Waiting;
+                }
                 Stage::Failing(error) => return self.failed(error),
                 Stage::Over => {
                     self.seat = None;
@@ -131,7 +230,7 @@ impl<C: Connect> Exchange<C> {
     }
 
     /// The answer has come: nothing that follows counts, and the exchange is closed.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.stage = Stage::Over;
         self.seat = None;
     }
@@ -145,10 +244,9 @@ impl<C: Connect> Exchange<C> {
         let limits = &self.wire.options.limits;
         let answer = HttpAnswer::classify(head.status, head.headers.get(http::header::CONTENT_TYPE), true);
         if let HttpAnswer::Refused(status) = answer {
-            // Here a legacy session that the server has forgotten shows itself: 404 to a request that named it.
             let mut body = body;
             let body = beginning(&mut body, limits.max_error_body_bytes).await.unwrap_or_default();
-            return self.refused(status, &head.headers, body).map(Some);
+            return self.turned_down(status, &head.headers, body).await;
         }
         if self.is(method::INITIALIZE) {
             self.wire.shared.open_session(head.headers.get(header::SESSION_ID).and_then(SessionId::parse));
@@ -170,11 +268,11 @@ impl<C: Connect> Exchange<C> {
         self.whole(body, &head)
     }
 
-    fn is(&self, method: &str) -> bool {
+    pub(super) fn is(&self, method: &str) -> bool {
         self.request.message.method() == method
     }
 
-    fn in_session(&self) -> bool {
+    pub(super) fn in_session(&self) -> bool {
         !self.request.modern && !self.is(method::INITIALIZE)
     }
 
@@ -184,51 +282,6 @@ impl<C: Connect> Exchange<C> {
         self.stage = Stage::Events(Box::new(events_of(&self.wire, body, idle)), Instant::now());
     }
 
-    /// An HTTP error: what the server says in JSON-RPC counts more than the status.
-    fn refused(
-        &mut self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Result<Inbound, ExchangeError> {
-        let said = error_in(&body).filter(|error| match (error.id(), error.error()) {
-            (Some(id), _) if Some(id) != self.request.message.id() => false,
-            // With its id it is an answer; but one about who asks, and how often, says nothing about the server.
-            (Some(_), Some(error)) if self.opens() && ABOUT_THE_CALLER.contains(&status) => {
-                is_modern(error.code)
-            }
-            (Some(_), _) => true,
-            // Without an id it may be about the connection. Whoever opens one has to know the status, then; only what a
-            // modern server says is clear by itself.
-            (None, Some(error)) if self.opens() => is_modern(error.code),
-            (None, _) => !ABOUT_THE_CALLER.contains(&status),
-        });
-        match said {
-            Some(error) => {
-                self.end();
-                Ok(Inbound::Frame(self.addressed(error)))
-            }
-            None => Err(refused(&self.wire.peer, status, headers, &body)),
-        }
-    }
-
-    fn opens(&self) -> bool {
-        self.is(method::INITIALIZE) || self.is(method::SERVER_DISCOVER)
-    }
-
-    /// An error answer with the id of this request, if it has none: there is only one that it can be for.
-    fn addressed(&self, message: Message) -> Bytes {
-        let (None, Some(id), Some(error)) = (message.id(), self.request.message.id(), message.error()) else {
-            return message.bytes().clone();
-        };
-        let mut out = BytesMut::with_capacity(message.bytes().len() + 32);
-        if !encode::replace_id(&mut out, &message, id) {
-            out.clear();
-            encode::error(&mut out, Some(id), &error);
-        }
-        out.freeze()
-    }
-
     /// A whole body: a message, or a batch.
     fn whole(&mut self, body: Bytes, head: &response::Parts) -> Result<Option<Inbound>, ExchangeError> {
         let (peer, shown) = (Arc::clone(&self.wire.peer), body.clone());
@@ -236,8 +289,10 @@ impl<C: Connect> Exchange<C> {
         let inbound = match parse_any(body.clone(), &self.limits()) {
             Ok(Parsed::Single(message)) => {
                 if self.is_answer(&message) {
-                    self.end();
-                    return Ok(Some(Inbound::Frame(self.addressed(message))));
+                    return self.answer(message);
+                }
+                if self.asks_out_of_turn(&message) {
+                    return Err(no_answer());
                 }
                 Inbound::Frame(body)
             }
@@ -260,7 +315,19 @@ impl<C: Connect> Exchange<C> {
         Ok(Some(inbound))
     }
 
-    fn limits(&self) -> EnvelopeLimits {
+    /// A modern server that sends a request: nobody is asked, and nobody answers (2026-07-28, basic/patterns/mrtr).
+    fn asks_out_of_turn(&self, message: &Message) -> bool {
+        let asks = self.request.modern && message.kind() == Kind::Request;
+        if asks {
+            let count = self.wire.shared.count_lost();
+            if worth_a_line(count) {
+                tracing::warn!(peer = %self.wire.peer, count, "a modern server sends a request, which is dropped");
+            }
+        }
+        asks
+    }
+
+    pub(super) fn limits(&self) -> EnvelopeLimits {
         EnvelopeLimits {
             max_message_bytes: self.wire.options.limits.max_message_bytes,
             ..EnvelopeLimits::default()
@@ -295,11 +362,12 @@ impl<C: Connect> Exchange<C> {
         let Inbound::Frame(frame) = inbound else { return Some(inbound) };
         let answered = match parse_any(frame.clone(), &self.limits()) {
             Ok(Parsed::Single(message)) if self.is_answer(&message) => {
-                let frame = self.addressed(message);
-                self.end();
-                return Some(Inbound::Frame(frame));
+                // There is nothing after it.
+                return self.answer(message).unwrap_or_default();
             }
+            Ok(Parsed::Single(message)) if self.asks_out_of_turn(&message) => return None,
             Ok(Parsed::Single(_)) => false,
+            Ok(Parsed::Batch(_)) if self.request.modern => return None,
             Ok(Parsed::Batch(messages)) => !self.request.modern && self.has_answer(&messages),
             Err(error) => error.is_response() && error.id() == self.request.message.id(),
         };
@@ -338,13 +406,19 @@ impl<C: Connect> Exchange<C> {
     /// Takes a legacy stream up again behind the last event, if the server has given that a name
     /// (2025-11-25, basic/transports, "Resumability and Redelivery").
     async fn resume(&mut self, mut error: ExchangeError) {
-        let revision = self.wire.shared.session().revision;
-        let resumable = self.in_session() && revision.is_none_or(|revision| revision.rules().resumability);
-        while resumable && self.resumed < RESUMES {
+        let (session, _) = self.wire.shared.session();
+        let resumable =
+            self.in_session() && session.revision.is_none_or(|revision| revision.rules().resumability);
+        let mut missing = 0;
+        while resumable && self.resumed < RESUMES && missing < MISSES {
             let Some(last) = self.last_event_id.clone() else { break };
             self.resumed += 1;
             pause(self.back_off.pause(self.retry)).await;
-            match self.wire.get(Some(&last)).await {
+            // Another session knows nothing of the stream.
+            if self.wire.shared.session().1 != self.sent.session {
+                break;
+            }
+            match self.wire.get(Some(&last), &mut self.sent).await {
                 Ok((head, body)) => {
                     let looked = match head.status.is_success() {
                         true => Peeked::look(&head.headers, body).await,
@@ -354,6 +428,10 @@ impl<C: Connect> Exchange<C> {
                         Ok((BodyKind::Events, body)) => return self.listen(body),
                         Ok((BodyKind::Json, _)) => break,
                         Err(ExchangeError::Refused { status, .. }) => {
+                            if status == StatusCode::NOT_FOUND && self.sent.named {
+                                // The request may have been executed, so it is not sent again.
+                                self.wire.shared.lose_session(self.sent.session, true);
+                            }
                             let reason = format!("{error}, and cannot be resumed: HTTP status {status}");
                             error = self.wire.broken(reason);
                             break;
@@ -362,7 +440,10 @@ impl<C: Connect> Exchange<C> {
                     }
                 }
                 // The request has reached the server long ago: that this GET has not must not look like that.
-                Err(lost) => error = self.wire.broken(lost.to_string()),
+                Err(lost) => {
+                    missing += usize::from(!lost.was_sent());
+                    error = self.wire.broken(lost.to_string());
+                }
             }
         }
         self.stage = Stage::Failing(error);
@@ -377,16 +458,11 @@ struct Agreed<'a> {
     protocol_version: std::borrow::Cow<'a, str>,
 }
 
-/// Statuses that are about who asks and how often, not about the message.
-const ABOUT_THE_CALLER: [StatusCode; 4] = [
-    StatusCode::UNAUTHORIZED,
-    StatusCode::FORBIDDEN,
-    StatusCode::TOO_MANY_REQUESTS,
-    StatusCode::SERVICE_UNAVAILABLE,
-];
-
 /// How often in a row a stream is taken up again that gives no event.
 const RESUMES: usize = 5;
+
+/// How often it is tried where there is nobody to connect to: whoever calls a server that is gone wants to know.
+const MISSES: usize = 2;
 
 /// The longest pause before a stream is taken up again, on which a call waits.
 const RESUME_CAP: Duration = Duration::from_secs(5);

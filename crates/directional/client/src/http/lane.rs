@@ -22,13 +22,21 @@ use super::{HttpOptions, HttpSink, HttpSource, wire::Wire};
 ///   whenever it ends, with growing pauses. A server that has none says so, and is not asked again.
 /// - Nothing is sent after `notifications/initialized` before the server has answered it, and then not before the
 ///   standalone stream has its head, or [`HttpTimeouts::listen_first`](crate::HttpTimeouts::listen_first) has passed.
+/// - A legacy session that the server has forgotten (404 to a request that named it) is opened anew: the handshake and
+///   the subscriptions of resources are sent again as they were, the standalone stream is opened, and every request that
+///   was refused for want of a session is sent in the new one, once. What else looks like that (400, an error −32001 or
+///   −32600 that speaks of the session, 404 to the standalone stream) is followed by a ping first.
+/// - A request of which no byte was written is sent once more, and so is one that was refused with 503 and a
+///   `Retry-After` that is not too long, or with 401 or 403 when
+///   [`HttpOptions::with_on_unauthorized`](crate::HttpOptions::with_on_unauthorized) says so.
+/// - The arguments that a modern server's tools want in `Mcp-Param-*` headers are mirrored there, once a `tools/list` was
+///   answered; when the server finds that they are out of date (−32020), the list is read anew, and the call made again.
 /// - A request that the server has only accepted (202) may be answered on another stream of the session.
 ///
 /// # What it does not do
 ///
 /// It starts no task, and opens no connection before something is sent: its exchanges are driven by polling its halves,
-/// so **both halves have to be polled**, as a link does. A legacy session that the server has forgotten is not opened
-/// again by itself.
+/// so **both halves have to be polled**, as a link does. It does not repeat what the server may have executed.
 ///
 /// # Dropped and closed
 ///

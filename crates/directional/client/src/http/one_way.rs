@@ -7,7 +7,11 @@ use tokio::time::timeout;
 use towpath_jsonrpc::Message;
 use towpath_raw::Connect;
 
-use super::{body::beginning, refusal::refused, wire::Wire};
+use super::{
+    body::beginning,
+    refusal::refused,
+    wire::{Sent, Wire},
+};
 
 /// A message that needs no answer.
 pub(super) struct OneWay {
@@ -31,7 +35,15 @@ pub(super) async fn post<C: Connect>(wire: Arc<Wire<C>>, one_way: OneWay) {
     // Whatever becomes of the POST, and if it is dropped, too.
     let mut following = Following { wire: &wire, then: Some(then) };
     let exchange = async {
-        let (head, mut body) = wire.post(&message).await?;
+        let mut sent = Sent::default();
+        let (mut head, mut body) = wire.post_twice(&message, &mut sent).await?;
+        if wire.may_repeat(head.status, &head.headers, &sent).await {
+            (head, body) = wire.post(&message, &mut sent).await?;
+        }
+        if head.status == StatusCode::NOT_FOUND && sent.named {
+            // What is said in a session that is gone means nothing in another one.
+            wire.shared.lose_session(sent.session, false);
+        }
         if head.status.is_success() {
             following.happens(true);
         }
@@ -86,6 +98,6 @@ impl<C: Connect> Drop for Following<'_, C> {
 }
 
 /// The first few, then ever fewer: no peer can fill a disk with our log. All are counted.
-fn worth_a_line(count: u64) -> bool {
+pub(super) fn worth_a_line(count: u64) -> bool {
     count <= 8 || count.is_power_of_two()
 }

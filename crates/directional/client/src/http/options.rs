@@ -1,19 +1,55 @@
 //! What a lane over HTTP may hold, how long it waits, and what it says in every request.
 
-use std::time::Duration;
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use towpath_mcp::HeaderParamsError;
+
+use super::{
+    EraCache,
+    credentials::{HeaderProvider, OnUnauthorized, Unauthorized, callback, provider},
+};
 
 /// How a client speaks HTTP.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct HttpOptions {
-    /// Headers of every request: `Authorization`, say. Those of the protocol take precedence over them.
+    /// Headers of every request: `Authorization`, say. Those of the protocol take precedence over them. The values of
+    /// `Authorization`, `Proxy-Authorization` and `Cookie` are marked as sensitive.
     pub headers: HeaderMap,
+    /// Whether the arguments that a modern server's tools want in `Mcp-Param-*` headers are mirrored there, and tools
+    /// whose annotations break the rules are left out of the answers to `tools/list`. On by default.
+    pub tool_headers: bool,
+    /// What is known of the servers that were spoken to; nothing by default. Clones share it.
+    pub era_cache: Option<EraCache>,
+    pub(super) header_provider: Option<Arc<HeaderProvider>>,
+    pub(super) on_unauthorized: Option<Arc<OnUnauthorized>>,
+    pub(super) on_bad_tool: Option<Arc<OnBadTool>>,
+    /// Whether a client is in front of the lane, whose handler is asked.
+    pub(super) answers_inputs: bool,
     /// What may be held.
     pub limits: HttpLimits,
     /// How long is waited.
     pub timeouts: HttpTimeouts,
+}
+
+/// Who is told of a tool that was left out.
+pub(super) type OnBadTool = dyn Fn(&str, &HeaderParamsError) + Send + Sync;
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            tool_headers: true,
+            era_cache: None,
+            header_provider: None,
+            on_unauthorized: None,
+            on_bad_tool: None,
+            answers_inputs: false,
+            limits: HttpLimits::default(),
+            timeouts: HttpTimeouts::default(),
+        }
+    }
 }
 
 impl HttpOptions {
@@ -21,6 +57,57 @@ impl HttpOptions {
     #[must_use]
     pub fn with_headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Headers that are asked for before each request, over [`HttpOptions::headers`] and under those of the protocol: a
+    /// token that is fetched anew from time to time, say. All of them are marked as sensitive. Until they are there the
+    /// request waits, within the deadline of its call; what it takes to get them quickly is the provider's to keep.
+    #[must_use]
+    pub fn with_header_provider<F, R>(mut self, provide: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = HeaderMap> + Send + 'static,
+    {
+        self.header_provider = Some(provider(provide));
+        self
+    }
+
+    /// Who is told that a request was refused because of who sent it (401, 403). True sends the request once more, with
+    /// what the header provider gives then. However many requests of a lane meet the refusal, it is called once, and all
+    /// of them wait for it within the deadlines of their calls.
+    #[must_use]
+    pub fn with_on_unauthorized<F, R>(mut self, told: F) -> Self
+    where
+        F: Fn(Unauthorized) -> R + Send + Sync + 'static,
+        R: Future<Output = bool> + Send + 'static,
+    {
+        self.on_unauthorized = Some(callback(told));
+        self
+    }
+
+    /// Who is told of a tool that was left out of an answer, by its name and with the reason. It is called in the task
+    /// of the connection and must not block; the server decides how often.
+    #[must_use]
+    pub fn with_on_bad_tool(
+        mut self,
+        told: impl Fn(&str, &HeaderParamsError) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_bad_tool = Some(Arc::new(told));
+        self
+    }
+
+    /// The same options with another [`HttpOptions::tool_headers`].
+    #[must_use]
+    pub fn with_tool_headers(mut self, on: bool) -> Self {
+        self.tool_headers = on;
+        self
+    }
+
+    /// The same options with another [`HttpOptions::era_cache`].
+    #[must_use]
+    pub fn with_era_cache(mut self, cache: EraCache) -> Self {
+        self.era_cache = Some(cache);
         self
     }
 
@@ -36,6 +123,18 @@ impl HttpOptions {
     pub fn with_timeouts(mut self, timeouts: HttpTimeouts) -> Self {
         self.timeouts = timeouts;
         self
+    }
+}
+
+impl fmt::Debug for HttpOptions {
+    /// Of the headers only the names: they may hold what must not get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("headers", &self.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>())
+            .field("tool_headers", &self.tool_headers)
+            .field("limits", &self.limits)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,11 +165,36 @@ pub struct HttpLimits {
     /// are, a link by its `calls`. Worst case: those, twice as many other messages, and twice as many exchanges with the
     /// peer.
     pub max_posts_in_flight: usize,
+    /// How many resource subscriptions of a legacy session are remembered, to make them again in a session that follows
+    /// it. Default: 1,024.
+    ///
+    /// At the limit further ones are not remembered, which is logged: after a new session they are gone. Worst case: so
+    /// many messages of the caller's.
+    pub max_subscriptions: usize,
+    /// How many tools of a modern server are remembered whose arguments are mirrored into headers. Default: 1,024.
+    ///
+    /// At the limit further ones are not remembered, which is logged: a server that insists refuses their calls. Worst
+    /// case: for each, as many names as [`MAX_HEADER_PARAMS`](towpath_mcp::MAX_HEADER_PARAMS).
+    pub max_tool_headers: usize,
+    /// How often a client answers a modern server that wants input before it answers one call (sampling, elicitation,
+    /// roots), from its handler. Default: 8. Zero: never.
+    ///
+    /// At the limit, and where the handler answers with an error, the call is answered with what the server wants:
+    /// a result with `resultType` `input_required`. Worst case: so many times 64 requests to the handler for each call,
+    /// within its deadline.
+    pub max_input_rounds: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { max_message_bytes: 16 << 20, max_error_body_bytes: 64 << 10, max_posts_in_flight: 1024 }
+        Self {
+            max_message_bytes: 16 << 20,
+            max_error_body_bytes: 64 << 10,
+            max_posts_in_flight: 1024,
+            max_subscriptions: 1024,
+            max_tool_headers: 1024,
+            max_input_rounds: 8,
+        }
     }
 }
 
@@ -93,6 +217,27 @@ impl HttpLimits {
     #[must_use]
     pub fn with_max_posts_in_flight(mut self, posts: usize) -> Self {
         self.max_posts_in_flight = posts.max(1);
+        self
+    }
+
+    /// The same limits with another [`HttpLimits::max_subscriptions`].
+    #[must_use]
+    pub fn with_max_subscriptions(mut self, subscriptions: usize) -> Self {
+        self.max_subscriptions = subscriptions;
+        self
+    }
+
+    /// The same limits with another [`HttpLimits::max_tool_headers`].
+    #[must_use]
+    pub fn with_max_tool_headers(mut self, tools: usize) -> Self {
+        self.max_tool_headers = tools;
+        self
+    }
+
+    /// The same limits with another [`HttpLimits::max_input_rounds`].
+    #[must_use]
+    pub fn with_max_input_rounds(mut self, rounds: usize) -> Self {
+        self.max_input_rounds = rounds;
         self
     }
 }
@@ -126,6 +271,18 @@ pub struct HttpTimeouts {
     ///
     /// When it passes, closing goes on, and the session is left to the server's own expiry. Zero: no DELETE is sent.
     pub delete: Duration,
+    /// How long it may take to open a new legacy session when the server has forgotten the one before: the ping that
+    /// makes sure of it, the handshake and the subscriptions. Default: 30 s.
+    ///
+    /// When it passes, the requests that wait for it fail with what the server refused them with; the next one that is
+    /// refused tries again. Worst case: requests of the session are sent, or fail, so much later.
+    pub renew: Duration,
+    /// The longest `Retry-After` of a 503 that is waited for, before the request is sent once more; one in which a
+    /// connection is opened is not. Default: 30 s. Zero: none.
+    ///
+    /// A longer one is not waited for: the call fails at once, and its error says when to come back. The deadline of the
+    /// call goes on meanwhile. Worst case: a call that fails in the end does so this much later.
+    pub retry_after: Duration,
 }
 
 impl Default for HttpTimeouts {
@@ -135,6 +292,8 @@ impl Default for HttpTimeouts {
             post: Duration::from_secs(30),
             listen_first: Duration::from_millis(500),
             delete: Duration::from_secs(2),
+            renew: Duration::from_secs(30),
+            retry_after: Duration::from_secs(30),
         }
     }
 }
@@ -165,6 +324,20 @@ impl HttpTimeouts {
     #[must_use]
     pub fn with_delete(mut self, after: Duration) -> Self {
         self.delete = after;
+        self
+    }
+
+    /// The same timeouts with another [`HttpTimeouts::renew`].
+    #[must_use]
+    pub fn with_renew(mut self, after: Duration) -> Self {
+        self.renew = after;
+        self
+    }
+
+    /// The same timeouts with another [`HttpTimeouts::retry_after`].
+    #[must_use]
+    pub fn with_retry_after(mut self, longest: Duration) -> Self {
+        self.retry_after = longest;
         self
     }
 }

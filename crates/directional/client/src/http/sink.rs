@@ -78,6 +78,11 @@ impl<C: Connect> HttpSink<C> {
             }
             // An error about nothing that the server could name: over HTTP there is nobody to tell it to.
             (Kind::Error, _) if message.id().is_none() => return shared.begin(ordinal, 0),
+            (Kind::Result | Kind::Error, _) if self.wire.options.answers_inputs && !shared.is_legacy() => {
+                // A modern server gets it in the next request, and has asked nothing else.
+                self.wire.inputs.take(&message);
+                return shared.begin(ordinal, 0);
+            }
             _ => Then::Nothing,
         };
         shared.queued(message.bytes().len());

@@ -12,7 +12,7 @@ use futures_util::{
 };
 use towpath_raw::{Connect, End, FrameSource, Inbound, LaneError};
 
-use super::{exchange, standalone, wire::Wire};
+use super::{exchange, renewal, standalone, wire::Wire};
 
 /// The receiving half of an [`HttpLane`](crate::HttpLane). It also sends the requests, when it is polled. Dropped, it
 /// closes their exchanges and the standalone stream, and ends the lane.
@@ -34,6 +34,11 @@ impl<C: Connect> HttpSource<C> {
             let Some((request, key)) = shared.next_request(self.most(), abort) else { break };
             let stream = exchange::run(Arc::clone(&self.wire), request, key);
             self.streams.push(Abortable::new(stream, registration));
+        }
+        if let Some((suspected, opening)) = shared.begin_renewal() {
+            let (_, registration) = AbortHandle::new_pair();
+            let renewal = renewal::run(Arc::clone(&self.wire), suspected, opening);
+            self.streams.push(Abortable::new(renewal, registration));
         }
         if shared.wants_to_listen() {
             let (abort, registration) = AbortHandle::new_pair();
@@ -66,7 +71,7 @@ impl<C: Connect> FrameSource for HttpSource<C> {
             match self.streams.poll_next_unpin(cx) {
                 Poll::Ready(Some(inbound)) => return Poll::Ready(Ok(inbound)),
                 // One that has ended made room for another.
-                _ if self.may_start() => {}
+                _ if self.may_start() || self.wire.shared.wants_renewal() => {}
                 _ => return Poll::Pending,
             }
         }

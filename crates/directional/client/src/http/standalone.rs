@@ -14,7 +14,7 @@ use super::{
     back_off::BackOff,
     events::{Uneventful, events_of, last_event_id, message_of},
     refusal::retry_after,
-    wire::{Wire, pause},
+    wire::{Sent, Wire, pause},
 };
 
 /// The messages of the standalone stream, for as long as the server has one.
@@ -119,7 +119,8 @@ impl<C: Connect> Standalone<C> {
     }
 
     async fn open(&mut self) -> Opened {
-        let get = self.wire.get(self.last_event_id.as_ref());
+        let mut sent = Sent::default();
+        let get = self.wire.get(self.last_event_id.as_ref(), &mut sent);
         // Some servers send no head before they have something to say: until then it is as silent as a stream.
         let opened = match self.wire.options.timeouts.sse_idle {
             Some(after) => timeout(after, get).await.unwrap_or_else(|_| {
@@ -136,12 +137,18 @@ impl<C: Connect> Standalone<C> {
             }
         };
         let status = head.status;
+        if self.wire.may_repeat(status, &head.headers, &sent).await {
+            return Opened::NotNow(None);
+        }
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() && status != NOT_IMPLEMENTED {
             return Opened::NotNow(retry_after(&head.headers));
         }
         let kind = head.headers.get(CONTENT_TYPE).and_then(BodyKind::of);
         if status != StatusCode::OK || kind != Some(BodyKind::Events) {
-            // A session that the server has forgotten shows itself by the next request.
+            if status == StatusCode::NOT_FOUND && sent.named {
+                // Some servers have no other status for a stream that they do not have.
+                self.wire.shared.lose_session(sent.session, true);
+            }
             tracing::debug!(peer = %self.wire.peer, %status, "the server has no standalone stream");
             return Opened::Never;
         }

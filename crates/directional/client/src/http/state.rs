@@ -3,12 +3,14 @@
 //! One lock around pure state, held for a few instructions: nobody is woken, and no exchange dropped, under it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
+    pin::pin,
     task::{Context, Waker},
 };
 
 use futures_util::future::AbortHandle;
 use slab::Slab;
+use tokio::sync::Notify;
 use towpath_jsonrpc::{EnvelopeLimits, Message};
 use towpath_mcp::{Revision, SessionHeaders, SessionId, method};
 use towpath_raw::{ExchangeError, Level, Mutex, Route};
@@ -34,11 +36,34 @@ pub(super) enum Cancelled {
 
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// Told whenever what a request waits for may have come: a new session, or that there is none.
+    settled: Notify,
+}
+
+/// How far a new session is that takes the place of one that the server has forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Renewal {
+    #[default]
+    None,
+    /// To be begun: with a ping, if it is only suspected that the old one is gone.
+    Wanted {
+        suspected: bool,
+    },
+    /// The server is asked whether the old one is gone. It may well be there.
+    Asking,
+    Opening,
 }
 
 #[derive(Default)]
 struct State {
     session: SessionHeaders,
+    /// How many sessions were opened.
+    generation: u64,
+    renewal: Renewal,
+    /// How the session was opened, to open another.
+    opening: Option<Message>,
+    /// The resources that are subscribed in the session, and how.
+    subscribed: BTreeMap<Box<str>, Message>,
     /// Requests that wait for their turn, in order.
     requests: VecDeque<Request>,
     /// Requests whose exchange is open.
@@ -74,7 +99,10 @@ struct Exchange {
 
 impl Shared {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::new(Level::Handler, "HttpLane::state", State::default()) }
+        Self {
+            state: Mutex::new(Level::Handler, "HttpLane::state", State::default()),
+            settled: Notify::new(),
+        }
     }
 
     pub(super) fn register_source(&self, cx: &Context<'_>) {
@@ -91,6 +119,10 @@ impl Shared {
         let (source, stale) = {
             let mut state = self.state.lock();
             state.queued_bytes += request.message.bytes().len();
+            if initialize {
+                state.opening = Some(request.message.clone());
+                state.subscribed.clear();
+            }
             state.requests.push_back(request);
             let stale: Vec<_> = state
                 .exchanges
@@ -233,7 +265,7 @@ impl Shared {
     }
 
     pub(super) fn is_gated(&self) -> bool {
-        self.state.lock().gated
+        self.state.lock().waits()
     }
 
     /// `notifications/initialized` was answered, or has failed. Accepted, what comes after it waits on, for the standalone
@@ -246,6 +278,7 @@ impl Shared {
             [state.source.take(), state.sink.take()]
         };
         wakers.into_iter().for_each(wake);
+        self.settled.notify_waiters();
     }
 
     /// The standalone stream is open, or will not be for a while.
@@ -256,6 +289,7 @@ impl Shared {
             [state.source.take(), state.sink.take()]
         };
         wakers.into_iter().for_each(wake);
+        self.settled.notify_waiters();
     }
 
     /// Whether the standalone stream is to be opened now.
@@ -273,8 +307,99 @@ impl Shared {
         before.iter().for_each(AbortHandle::abort);
     }
 
-    pub(super) fn session(&self) -> SessionHeaders {
-        self.state.lock().session.clone()
+    /// Whether there was a handshake.
+    pub(super) fn is_legacy(&self) -> bool {
+        self.state.lock().opening.is_some()
+    }
+
+    /// The session, and which one of this lane it is.
+    pub(super) fn session(&self) -> (SessionHeaders, u64) {
+        let state = self.state.lock();
+        (state.session.clone(), state.generation)
+    }
+
+    /// The server has forgotten the session of this generation, or seems to have.
+    pub(super) fn lose_session(&self, generation: u64, suspected: bool) {
+        let source = {
+            let mut state = self.state.lock();
+            if state.closed || state.generation != generation || state.opening.is_none() {
+                return;
+            }
+            match &mut state.renewal {
+                renewal @ (Renewal::None | Renewal::Wanted { suspected: true }) => {
+                    *renewal = Renewal::Wanted { suspected };
+                }
+                // A ping that is on its way finds it out.
+                Renewal::Wanted { .. } | Renewal::Asking | Renewal::Opening => return,
+            }
+            state.source.take()
+        };
+        wake(source);
+    }
+
+    /// Whether a renewal is to be begun now, and how the session was opened.
+    pub(super) fn begin_renewal(&self) -> Option<(bool, Message)> {
+        let mut state = self.state.lock();
+        let Renewal::Wanted { suspected } = state.renewal else { return None };
+        let opening = state.opening.clone()?;
+        state.renewal = if suspected { Renewal::Asking } else { Renewal::Opening };
+        Some((suspected, opening))
+    }
+
+    pub(super) fn wants_renewal(&self) -> bool {
+        matches!(self.state.lock().renewal, Renewal::Wanted { .. })
+    }
+
+    /// What was suspected is so: nothing more is sent in the old session.
+    pub(super) fn open_another(&self) {
+        self.state.lock().renewal = Renewal::Opening;
+    }
+
+    /// The renewal has ended, in whatever way.
+    pub(super) fn end_renewal(&self) {
+        let wakers = {
+            let mut state = self.state.lock();
+            state.renewal = Renewal::None;
+            [state.source.take(), state.sink.take()]
+        };
+        wakers.into_iter().for_each(wake);
+        self.settled.notify_waiters();
+    }
+
+    /// Waits until nothing is under way, and says whether there is another session than the one of this generation.
+    pub(super) async fn renewed(&self, generation: u64) -> bool {
+        loop {
+            let mut settled = pin!(self.settled.notified());
+            settled.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if state.closed {
+                    return false;
+                }
+                if state.renewal == Renewal::None && !state.gated {
+                    return state.generation != generation;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// The subscription of a resource was accepted.
+    pub(super) fn subscribed(&self, uri: &str, message: &Message, most: usize) -> bool {
+        let mut state = self.state.lock();
+        let room = state.subscribed.len() < most || state.subscribed.contains_key(uri);
+        if room {
+            state.subscribed.insert(uri.into(), message.clone());
+        }
+        room
+    }
+
+    pub(super) fn unsubscribed(&self, uri: &str) {
+        self.state.lock().subscribed.remove(uri);
+    }
+
+    pub(super) fn subscriptions(&self) -> VecDeque<Message> {
+        self.state.lock().subscribed.values().cloned().collect()
     }
 
     /// A server answers `initialize`: whatever session there was before, this is the one that counts.
@@ -282,8 +407,11 @@ impl Shared {
         self.state.lock().session = SessionHeaders { session: id, revision: None };
     }
 
+    /// The server has agreed: from here on there is another session.
     pub(super) fn negotiated(&self, revision: Revision) {
-        self.state.lock().session.revision = Some(revision);
+        let mut state = self.state.lock();
+        state.session.revision = Some(revision);
+        state.generation += 1;
     }
 
     /// A POST of a notification or an answer has failed; how many have.
@@ -328,6 +456,7 @@ impl Shared {
         };
         aborts.iter().for_each(AbortHandle::abort);
         wakers.into_iter().for_each(wake);
+        self.settled.notify_waiters();
         session
     }
 }
@@ -336,8 +465,13 @@ impl Shared {
 const ACCEPTED: usize = 1024;
 
 impl State {
+    /// Whether what is to be sent has to wait for a session.
+    fn waits(&self) -> bool {
+        self.gated || matches!(self.renewal, Renewal::Wanted { suspected: false } | Renewal::Opening)
+    }
+
     fn may_start(&self, most: usize) -> bool {
-        !self.closed && !self.gated && !self.requests.is_empty() && self.exchanges.len() < most
+        !self.closed && !self.waits() && !self.requests.is_empty() && self.exchanges.len() < most
     }
 }
 
