@@ -60,6 +60,7 @@
 //! - `server` (default): [`Server`].
 //! - `stdio` (default): child processes, own stdio, Unix sockets, TCP, and any byte stream, as lanes.
 //! - `http` (default): Streamable HTTP on both sides, and server-sent events.
+//! - `gzip`: compressed bodies over HTTP, on both sides, where it is switched on.
 //! - `tls`: `https` URLs, with the certificates of the operating system.
 //! - `relay`: joins peers across transports.
 #![forbid(unsafe_code)]

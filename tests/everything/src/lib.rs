@@ -1,9 +1,9 @@
 //! An example MCP server that exercises every part of the protocol, in both eras; not published.
 //!
 //! The tools, prompts and resources are those that the official conformance suite asks for, and those that the
-//! interoperability tests use. [`server`] makes it; the binary `everything` serves its own stdin and stdout, or HTTP with
-//! `--http`. The binary `interop-client` puts other servers through their paces, and the conformance suite does that with
-//! the binary `conformance-client`.
+//! interoperability tests use. [`server`] makes it, and [`header_params`] tells an endpoint what its tools want in
+//! headers; the binary `everything` serves its own stdin and stdout, or HTTP with `--http`. The binary `interop-client`
+//! puts other servers through their paces, and the conformance suite does that with the binary `conformance-client`.
 //!
 //! # What it does not do
 //!
@@ -41,3 +41,4 @@ mod server;
 mod tools;
 
 pub use server::{Everything, server};
+pub use tools::header_params;

@@ -12,11 +12,12 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 use towpath::{
-    Client, ClientHandler, Era, ErrorObject, Event, Filter, Message, Preference, RawJson, http::HttpConnect,
+    Client, ClientHandler, Era, ErrorObject, Event, Filter, Message, Preference, RawJson,
+    client::HttpOptions, http::HttpConnect,
 };
 use towpath_testkit::within;
 
-use common::{ERAS, EVERYTHING, info, text, tool, value};
+use common::{ERAS, EVERYTHING, info, refusal, text, tool, value};
 
 const CONFORMANCE_CLIENT: &str = env!("CARGO_BIN_EXE_conformance-client");
 
@@ -38,12 +39,16 @@ impl Serving {
     }
 
     async fn connect(&self, preference: Preference) -> Client {
+        self.connect_with(preference, HttpOptions::default()).await
+    }
+
+    async fn connect_with(&self, preference: Preference, options: HttpOptions) -> Client {
         let connect = HttpConnect::new(Default::default(), Default::default()).expect("a connector");
         Client::builder(&info())
             .preference(preference)
             .capabilities(json!({"sampling": {}}))
             .handler(Parrot)
-            .connect_http(Arc::new(connect), self.url.parse().expect("a URL"), Default::default())
+            .connect_http(Arc::new(connect), self.url.parse().expect("a URL"), options)
             .await
             .expect("the server answers")
     }
@@ -85,15 +90,50 @@ async fn one_address_serves_both_eras_with_what_comes_before_the_answer() {
             }
             assert_eq!(seen, (1..=20).map(f64::from).collect::<Vec<_>>());
             assert_eq!(text(call.await.expect("an answer")), "done");
-            // A modern client is not asked: it is told what is missing.
+            // A modern server asks by its answer; to who writes the handler it is the same.
             let asked = tool(&client, "test_sampling", json!({"prompt": "2 + 2?"})).await.expect("an answer");
-            match client.server().revision.era() {
-                Era::Legacy => assert_eq!(text(asked), "LLM response: 2 + 2?"),
-                Era::Modern => assert_eq!(value(asked)["resultType"], "input_required"),
-            }
+            assert_eq!(text(asked), "LLM response: 2 + 2?");
             client.close().await;
         }
         assert_eq!(serving.leave().await, (Some(0), Vec::new()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_polls_is_sent_away_and_comes_back_for_the_answer() {
+    within(async {
+        let serving = Serving::start().await;
+        for preference in ERAS {
+            let client = serving.connect(preference).await;
+            let answer = text(tool(&client, "test_reconnection", json!({})).await.expect("an answer"));
+            match client.server().revision.era() {
+                Era::Legacy => assert_eq!(answer, "You have come back."),
+                Era::Modern => assert_eq!(answer, "You have waited."),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_tool_wants_in_headers_is_there_and_has_to_be() {
+    within(async {
+        let serving = Serving::start().await;
+        let client = serving.connect(Preference::ModernOnly).await;
+        client.call("tools/list", &()).await.expect("an answer");
+        for region in ["north", "Süd ", "=?base64?bm9ydGg=?=", ""] {
+            let call = tool(&client, "test_custom_header", json!({"region": region}));
+            assert_eq!(text(call.await.expect("an answer")), format!("The region is {region}."));
+        }
+        let plain = HttpOptions::default().with_tool_headers(false);
+        let client = serving.connect_with(Preference::ModernOnly, plain).await;
+        client.call("tools/list", &()).await.expect("an answer");
+        let call = tool(&client, "test_custom_header", json!({"region": "north"}));
+        assert_eq!(refusal(call.await).0, -32020);
+        // What is not given needs no header.
+        let call = tool(&client, "test_custom_header", json!({}));
+        assert_eq!(text(call.await.expect("an answer")), "The region is not given.");
     })
     .await;
 }

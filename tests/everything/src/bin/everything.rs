@@ -56,7 +56,9 @@ async fn serve_http(address: SocketAddr) -> Result<(), Box<dyn Error>> {
     let listening =
         HttpServer::bind(address, Default::default(), ListenTimeouts::default().with_drain(GRACE)).await?;
     let everything = towpath_everything::server()?;
-    let endpoint = everything.http_with(EndpointSettings::new().path(PATH));
+    let mirrored = towpath_everything::header_params()?;
+    let settings = EndpointSettings::new().path(PATH).header_params(move |tool| mirrored.get(tool).cloned());
+    let endpoint = everything.http_with(settings);
     println!("http://{}{PATH}", listening.local_addr());
 
     // Event streams end because the endpoint drains, connections because the listener does: both at once.

@@ -6,9 +6,14 @@ use towpath::Context;
 use crate::answer::{Answer, cacheable};
 
 pub(super) fn list(context: &Context) -> Answer {
-    let plain = PLAIN.iter().map(|(name, description)| tool(name, description, json!({}), &[]));
-    let tools: Vec<Value> = plain.chain(with_arguments()).collect();
+    let tools: Vec<Value> = all().collect();
     cacheable(context, json!({"tools": tools}))
+}
+
+/// Every tool, in the order of the list.
+pub(super) fn all() -> impl Iterator<Item = Value> {
+    let plain = PLAIN.iter().map(|(name, description)| tool(name, description, json!({}), &[]));
+    plain.chain(with_arguments())
 }
 
 fn tool(name: &str, description: &str, properties: Value, required: &[&str]) -> Value {
@@ -27,6 +32,7 @@ const PLAIN: &[(&str, &str)] = &[
     ("test_logging_tool", "Logs one message, then answers"),
     ("test_error_handling", "Fails"),
     ("test_tool_with_progress", "Reports progress three times, then answers"),
+    ("test_reconnection", "Sends a client that polls away, and has its answer when it comes back"),
     ("test_elicitation_sep1034_defaults", "Asks the user for values that all have defaults"),
     ("test_elicitation_sep1330_enums", "Asks the user to choose, in five ways"),
     ("test_missing_capability", "Needs a client that declares `sampling`"),

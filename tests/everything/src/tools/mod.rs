@@ -7,11 +7,11 @@ mod input_required;
 mod notify;
 mod wire;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap, error::Error, sync::Arc};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use towpath::{Context, ErrorObject, RawJson, Request};
+use towpath::{Context, ErrorObject, RawJson, Request, mcp::HeaderParams};
 
 use crate::{
     Everything,
@@ -23,6 +23,22 @@ use crate::{
 pub(crate) fn list(request: &Request, context: &Context) -> Answer {
     only_page(request)?;
     definitions::list(context)
+}
+
+/// The arguments that HTTP clients also send as headers, of the tools that have such: for the endpoint to compare.
+///
+/// # Errors
+///
+/// When the schema of a tool breaks the rules for them.
+pub fn header_params() -> Result<HashMap<String, Arc<HeaderParams>>, Box<dyn Error>> {
+    let mut mirrored = HashMap::new();
+    for tool in definitions::all() {
+        let (name, params) = HeaderParams::of_tool(&RawJson::serialize(&tool)?)?;
+        if !params.is_empty() {
+            mirrored.insert(name, Arc::new(params));
+        }
+    }
+    Ok(mirrored)
 }
 
 /// One call of a tool.
@@ -74,6 +90,7 @@ pub(crate) async fn call(server: &Everything, request: &Request, context: &Conte
         "test_tool_with_logging" => notify::logging(&call).await,
         "test_logging_tool" => notify::one_log(&call).await,
         "test_tool_with_progress" => notify::half_way(&call).await,
+        "test_reconnection" => notify::reconnection(&call).await,
         "test_trigger_tool_change" => notify::tools_changed(&call),
         "test_trigger_prompt_change" => notify::prompts_changed(&call),
         "test_trigger_resource_update" => notify::resource_updated(&call),
@@ -89,5 +106,16 @@ pub(crate) async fn call(server: &Everything, request: &Request, context: &Conte
         "test_panic" => wire::panics(),
         name if name.starts_with("test_input_required_result_") => input_required::call(&call, name).await,
         name => Err(unknown("tool", name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tools_that_want_headers_are_known_by_their_names() {
+        let mirrored = header_params().unwrap();
+        assert_eq!(mirrored.keys().collect::<Vec<_>>(), ["test_custom_header"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Tools that say something before they answer, or to others.
+//! Tools that say something before they answer, or to others; and one that has its client come back for the answer.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -11,6 +11,9 @@ use crate::{
     answer::{Answer, reply, text},
     resources::WATCHED,
 };
+
+/// After how long a client that polls asks again.
+const COME_BACK: Duration = Duration::from_millis(100);
 
 /// Between two notifications, so that they do not arrive together.
 async fn pause() {
@@ -49,6 +52,16 @@ pub(super) async fn half_way(call: &Call<'_>) -> Answer {
         pause().await;
     }
     text("Reported three times.")
+}
+
+pub(super) async fn reconnection(call: &Call<'_>) -> Answer {
+    // What takes long can do so without a connection, where the client polls.
+    let polls = call.context.close_stream(Some(COME_BACK));
+    pause().await;
+    text(match polls {
+        true => "You have come back.",
+        false => "You have waited.",
+    })
 }
 
 pub(super) fn tools_changed(call: &Call<'_>) -> Answer {

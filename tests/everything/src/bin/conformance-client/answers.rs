@@ -1,13 +1,54 @@
 //! What a client with nobody in front of it answers when it is asked.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
+use tokio::sync::{Notify, Semaphore};
 use towpath::{ClientHandler, ErrorObject, Message, RawJson, jsonrpc::code};
 
-/// Answers a legacy server; a modern one gets the same answers in the next round of a call.
-pub(crate) struct Answers;
+use crate::Outcome;
+
+/// Answers a server of either era: a legacy one asks by a request, a modern one by its answer to a call, which is made
+/// again then.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    asked: Arc<Notify>,
+    /// Held by whoever wants nothing to be answered for now.
+    turn: Arc<Semaphore>,
+}
+
+impl Answers {
+    pub(crate) fn new() -> Self {
+        Self { asked: Arc::default(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Does one thing, in which the server has to ask, and another one before it is answered.
+    pub(crate) async fn between(
+        &self,
+        asking: impl Future<Output = Outcome<RawJson>>,
+        meanwhile: impl Future<Output = Outcome<RawJson>>,
+    ) -> Outcome<()> {
+        let turn = self.turn.acquire().await?;
+        let meanwhile = async {
+            self.asked.notified().await;
+            let done = meanwhile.await;
+            drop(turn);
+            done
+        };
+        tokio::try_join!(asking, meanwhile)?;
+        Ok(())
+    }
+
+    async fn wait_for_turn(&self) {
+        self.asked.notify_one();
+        // Nobody closes it.
+        drop(self.turn.acquire().await);
+    }
+}
 
 impl ClientHandler for Answers {
     async fn request(&self, request: Message, _: towpath::link::Context) -> Result<RawJson, ErrorObject> {
+        self.wait_for_turn().await;
         let params = request.params().unwrap_or_else(RawJson::empty_object);
         let invalid = |error| ErrorObject::new(code::INVALID_PARAMS, format!("invalid params: {error}"));
         let answer = answer(request.method(), &params.deserialize().map_err(invalid)?);
@@ -68,7 +109,44 @@ pub(crate) fn sample(schema: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use towpath_testkit::within;
+
     use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_answered_before_what_comes_between_is_done() {
+        within(async {
+            let (answers, seen) = (Answers::new(), RefCell::new(Vec::new()));
+            let asking = async {
+                answers.wait_for_turn().await;
+                seen.borrow_mut().push("answered");
+                Ok(RawJson::empty_object())
+            };
+            let meanwhile = async {
+                tokio::task::yield_now().await;
+                seen.borrow_mut().push("between");
+                Ok(RawJson::empty_object())
+            };
+            answers.between(asking, meanwhile).await.unwrap();
+            assert_eq!(*seen.borrow(), ["between", "answered"]);
+            // Whoever is asked later has nobody to wait for.
+            answers.wait_for_turn().await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_ends_the_wait_for_its_question() {
+        within(async {
+            let answers = Answers::new();
+            let refused = async { Err("refused".into()) };
+            let failed = answers.between(refused, async { panic!("nothing was asked") });
+            assert_eq!(failed.await.unwrap_err().to_string(), "refused");
+        })
+        .await;
+    }
 
     #[test]
     fn a_form_is_sent_with_its_defaults_and_what_is_required() {

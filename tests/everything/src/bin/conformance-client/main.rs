@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod answers;
-mod rounds;
 mod scenarios;
 
 use std::{env, process::ExitCode, sync::Arc, time::Duration};
@@ -45,14 +44,15 @@ async fn run() -> Outcome<()> {
     let revision = env::var("MCP_CONFORMANCE_PROTOCOL_VERSION")?;
     let revision =
         Revision::parse(&revision).ok_or_else(|| format!("{revision} is no revision that is known here"))?;
-    let client = connect(&url, revision).await?;
-    scenario.run(&client).await?;
+    let answers = Answers::new();
+    let client = connect(&url, revision, answers.clone()).await?;
+    scenario.run(&client, &answers).await?;
     client.close().await;
     Ok(())
 }
 
 /// A client that offers a revision, and of its era no later one.
-async fn connect(url: &str, revision: Revision) -> Outcome<Client> {
+async fn connect(url: &str, revision: Revision, answers: Answers) -> Outcome<Client> {
     let preference = match revision.era() {
         Era::Legacy => Preference::LegacyOnly,
         Era::Modern => Preference::ModernOnly,
@@ -67,7 +67,7 @@ async fn connect(url: &str, revision: Revision) -> Outcome<Client> {
             .preference(preference)
             .revisions(revisions)
             .capabilities(json!({"elicitation": {}, "roots": {}, "sampling": {}}))
-            .handler(Answers);
+            .handler(answers);
     let connect = HttpConnect::new(Default::default(), Default::default())?;
     Ok(builder.connect_http(Arc::new(connect), url.parse()?, Default::default()).await?)
 }

@@ -6,8 +6,7 @@ use towpath::{Client, RawJson};
 
 use crate::{
     Outcome,
-    answers::sample,
-    rounds::{Round, Rounds},
+    answers::{Answers, sample},
 };
 
 /// A scenario that this client can take part in.
@@ -46,27 +45,27 @@ impl Scenario {
     }
 
     /// Does what it asks for.
-    pub(crate) async fn run(self, client: &Client) -> Outcome<()> {
+    pub(crate) async fn run(self, client: &Client, answers: &Answers) -> Outcome<()> {
         match self {
             Self::Connect => {}
             Self::ListTools => drop(tools(client).await?),
             Self::AddNumbers => {
                 tools(client).await?;
-                Rounds::tool("add_numbers", json!({"a": 5, "b": 3})).run(client).await?;
+                call(client, "add_numbers", json!({"a": 5, "b": 3})).await?;
             }
             Self::ElicitationDefaults => {
                 tools(client).await?;
-                Rounds::tool("test_client_elicitation_defaults", json!({})).run(client).await?;
+                call(client, "test_client_elicitation_defaults", json!({})).await?;
             }
             Self::Reconnection => {
                 tools(client).await?;
-                Rounds::tool("test_reconnection", json!({})).run(client).await?;
+                call(client, "test_reconnection", json!({})).await?;
             }
             Self::SchemaEcho => echo_schema(client).await?,
             Self::EveryRequest => every_request(client).await?,
             Self::EveryTool => every_tool(client).await?,
             Self::CallsOfContext => calls_of_context(client).await?,
-            Self::RequestState => request_state(client).await?,
+            Self::RequestState => request_state(client, answers).await?,
         }
         Ok(())
     }
@@ -87,6 +86,11 @@ async fn tools(client: &Client) -> Outcome<Vec<Tool>> {
     }
     let Tools { tools } = client.call("tools/list", &()).await?.deserialize()?;
     Ok(tools)
+}
+
+/// Calls a tool. What a modern server asks for, the client gets from its handler.
+async fn call(client: &Client, name: &str, arguments: Value) -> Outcome<RawJson> {
+    Ok(client.call("tools/call", &json!({"name": name, "arguments": arguments})).await?)
 }
 
 /// Sends a schema back as it came.
@@ -119,7 +123,7 @@ async fn every_request(client: &Client) -> Outcome<()> {
         if !arguments.is_empty() {
             params.insert("arguments".to_owned(), arguments.into());
         }
-        Rounds::new("prompts/get", params).run(client).await?;
+        client.call("prompts/get", &params).await?;
     }
     Ok(())
 }
@@ -131,7 +135,7 @@ async fn every_tool(client: &Client) -> Outcome<()> {
         let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let arguments: Map<String, Value> =
             required.map(|name| (name.to_owned(), sample(&schema["properties"][name]))).collect();
-        Rounds::tool(&tool.name, arguments.into()).run(client).await?;
+        call(client, &tool.name, arguments.into()).await?;
     }
     Ok(())
 }
@@ -150,22 +154,19 @@ async fn calls_of_context(client: &Client) -> Outcome<()> {
     }
     tools(client).await?;
     let Given { tool_calls } = serde_json::from_str(&std::env::var("MCP_CONFORMANCE_CONTEXT")?)?;
-    for call in tool_calls {
-        Rounds::tool(&call.name, call.arguments).run(client).await?;
+    for given in tool_calls {
+        call(client, &given.name, given.arguments).await?;
     }
     Ok(())
 }
 
-/// Takes a call through its rounds, with another one between them.
-async fn request_state(client: &Client) -> Outcome<()> {
+/// Makes calls in rounds, and one that has nothing to do with them between two of those.
+async fn request_state(client: &Client, answers: &Answers) -> Outcome<()> {
     tools(client).await?;
-    let Round::Asked(again) = Rounds::tool("test_mrtr_echo_state", json!({})).round(client).await? else {
-        return Err("test_mrtr_echo_state asks for nothing".into());
-    };
-    Rounds::tool("test_mrtr_unrelated", json!({})).run(client).await?;
-    again.run(client).await?;
-    Rounds::tool("test_mrtr_no_state", json!({})).run(client).await?;
-    Rounds::tool("test_mrtr_no_result_type", json!({})).run(client).await?;
+    let in_rounds = call(client, "test_mrtr_echo_state", json!({}));
+    answers.between(in_rounds, call(client, "test_mrtr_unrelated", json!({}))).await?;
+    call(client, "test_mrtr_no_state", json!({})).await?;
+    call(client, "test_mrtr_no_result_type", json!({})).await?;
     Ok(())
 }
 
