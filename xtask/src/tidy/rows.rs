@@ -1,5 +1,6 @@
 //! The pages that list what is promised, row by row: each row names a test, and the test exists. A row that is not held
-//! yet, with its number in brackets, says so instead, or names the step of `test-all` or the page that stands for a test.
+//! yet, with its number in brackets, says so instead, or names the step of `test-all` or the page that stands for a test,
+//! or says that no test of ours could.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use super::Findings;
 use crate::source::Source;
 
 /// The pages with such rows.
-pub(super) const PAGES: [&str; 2] = ["docs/systems.md", "docs/behaviours.md"];
+pub(super) const PAGES: [&str; 3] = ["docs/systems.md", "docs/behaviours.md", "docs/specification.md"];
 
 /// Every row whose first cell is a number names at least one test, and only tests that exist. One in brackets says "not
 /// yet", or what holds it instead.
@@ -44,8 +45,7 @@ pub(super) fn check(pages: &[(String, String)], sources: &[Source]) -> Findings 
             let rest = cells.get(1..).unwrap_or_default().join(" ").to_lowercase();
             if open.is_some() {
                 if !INSTEAD.iter().any(|word| rest.contains(word)) {
-                    let message =
-                        format!("row ({number}) is in brackets: say \"not yet\", or the step that holds it");
+                    let message = format!("row ({number}) is in brackets: say one of {}", INSTEAD.join(", "));
                     findings.fail(&place, message);
                 }
             } else if named.is_empty() {
@@ -59,8 +59,9 @@ pub(super) fn check(pages: &[(String, String)], sources: &[Source]) -> Findings 
     findings
 }
 
-/// What a row in brackets has to say: that it is not held yet, or what holds it that is no test.
-const INSTEAD: [&str; 3] = ["not yet", "step `", "by a page"];
+/// What a row in brackets has to say: that it is not held yet, what holds it that is no test, or that it is not for us to
+/// hold.
+const INSTEAD: [&str; 4] = ["not yet", "step `", "by a page", "cannot be tested"];
 
 fn cells(line: &str) -> Option<Vec<&str>> {
     let inside = line.trim().strip_prefix('|')?;
@@ -112,7 +113,13 @@ mod tests {
     fn a_row_in_brackets_says_what_is_missing_or_what_holds_it() {
         assert_eq!(failures("| (4.1) | one pump | not yet: the relay | |"), Vec::<String>::new());
         assert_eq!(failures("| (1.14) | no warnings | the step `clippy` of it | |"), Vec::<String>::new());
+        assert_eq!(
+            failures("| (3.5) | authentication | cannot be tested: the host's | |"),
+            Vec::<String>::new()
+        );
         assert_eq!(failures("| (1) | something | |").len(), 1);
+        // Without brackets it names a test all the same.
+        assert_eq!(failures("| 3.5 | authentication | cannot be tested: the host's | |").len(), 1);
         // Held by a test and by nothing else: then the brackets are wrong.
         let page = "| # | What | Tests |\n|---|---|---|\n| (1) | something | `a_peer_is_cut_off` |";
         assert_eq!(failures(page).len(), 1);
