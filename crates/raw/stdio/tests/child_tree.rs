@@ -236,7 +236,7 @@ fn left() {
     let (mut source, sink) = ownerless.split();
     runtime.block_on(pid(&mut source));
     drop((source, sink));
-    let mut left = wait_for_children(Duration::from_millis(1));
+    let mut left = wait_for_children(Duration::ZERO);
     left.sort_by_key(|child| child.was_owned);
     assert_eq!(left.iter().map(|child| child.pid).collect::<Vec<_>>(), pids);
     assert!(left.iter().all(|child| child.program == "sh") && left[1].was_owned && !left[0].was_owned);

@@ -272,8 +272,11 @@ impl Thread {
     }
 
     fn kill_all(&mut self) -> Vec<LeftChild> {
+        let now = Instant::now();
         let mut left = Vec::new();
         for tree in self.trees.values_mut() {
+            // What was dropped before this was asked for is nobody's, though it came with the same waking.
+            tree.obey(now);
             left.push(LeftChild {
                 pid: tree.shared.pid.as_raw_nonzero().get().unsigned_abs(),
                 program: tree.name.clone(),
