@@ -98,12 +98,11 @@ pub use handshake::{
     Handshake, HandshakeAction, HandshakeError, HandshakeTimeouts, Negotiated, NoLegacyRevision,
 };
 pub use http::{
-    BodyKind, EventId, HeadInfo, HeaderParams, HeaderParamsError, HostPolicy, HttpAdmit, HttpAnswer,
-    HttpEndpoint, HttpGate, InvalidHeaderValue, InvalidHost, InvalidOrigin, MAX_EVENT_ID_BYTES,
-    MAX_HEADER_PARAM_NAME_BYTES, MAX_HEADER_PARAMS, MAX_OWN_SESSION_ID_BYTES, MAX_SESSION_ID_BYTES,
-    OriginPolicy, SessionHeaders, SessionId, Verb, VersionHeader, cors, decode_header_value,
-    encode_header_value, header, modern_headers, post_headers, sniff, suggests_http_sse, tool_arguments,
-    without_bad_tools,
+    BodyKind, HeadInfo, HeaderParams, HeaderParamsError, HostPolicy, HttpAdmit, HttpAnswer, HttpEndpoint,
+    HttpGate, InvalidHeaderValue, InvalidHost, InvalidOrigin, MAX_HEADER_PARAM_NAME_BYTES, MAX_HEADER_PARAMS,
+    MAX_OWN_SESSION_ID_BYTES, MAX_SESSION_ID_BYTES, OriginPolicy, SessionHeaders, SessionId, Verb,
+    VersionHeader, cors, decode_header_value, encode_header_value, header, modern_headers, post_headers,
+    sniff, suggests_http_sse, tool_arguments, without_bad_tools,
 };
 pub use identity::ServerIdentity;
 pub use implementation::Implementation;

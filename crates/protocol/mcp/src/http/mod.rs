@@ -5,7 +5,6 @@ mod answer;
 mod authority;
 pub mod cors;
 mod endpoint;
-mod event_id;
 mod gate;
 mod head;
 mod headers;
@@ -19,7 +18,6 @@ mod value;
 
 pub use answer::{BodyKind, HttpAnswer, sniff, suggests_http_sse};
 pub use endpoint::{HttpAdmit, HttpEndpoint};
-pub use event_id::{EventId, MAX_EVENT_ID_BYTES};
 pub use gate::HttpGate;
 pub use head::{HeadInfo, Verb, VersionHeader};
 pub use headers::{SessionHeaders, modern_headers, post_headers};
